@@ -1,0 +1,104 @@
+//! What the server has accepted and still has to do. The JSON bodies and the
+//! type names are shared with other systems on the same broker.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{Intent, Name, Person};
+
+/// An accepted event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    Release(Release),
+}
+
+/// Put one artifact into one environment: `release.artifactId`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Release {
+    /// Identifies the release from accept to commit. Empty (nil) in what the
+    /// field's implementation enqueued.
+    #[serde(default, skip_serializing_if = "Uuid::is_nil")]
+    pub release_id: Uuid,
+    pub service: Name,
+    pub environment: Name,
+    pub namespace: Name,
+    #[serde(rename = "artifactID")]
+    pub artifact_id: Name,
+    #[serde(default)]
+    pub branch: String,
+    pub actor: Person,
+    pub intent: Intent,
+    pub enqueued_at: DateTime<Utc>,
+}
+
+/// Why a body is no event.
+#[derive(Debug, thiserror::Error)]
+pub enum EventError {
+    #[error("unknown event type '{0}'")]
+    UnknownType(String),
+    #[error("the body of this {kind} event cannot be read")]
+    Body { kind: &'static str, source: serde_json::Error },
+}
+
+impl Event {
+    pub const RELEASE: &'static str = "release.artifactId";
+
+    /// The type name on the wire.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Release(_) => Self::RELEASE,
+        }
+    }
+
+    pub fn to_json(&self) -> Vec<u8> {
+        let Self::Release(release) = self;
+        serde_json::to_vec(release).expect("an event has only texts and times")
+    }
+
+    pub fn from_json(kind: &str, body: &[u8]) -> Result<Self, EventError> {
+        match kind {
+            Self::RELEASE => serde_json::from_slice(body)
+                .map(Self::Release)
+                .map_err(|source| EventError::Body { kind: Self::RELEASE, source }),
+            other => Err(EventError::UnknownType(other.to_owned())),
+        }
+    }
+
+    /// Events with the same key are executed one after the other, in the order
+    /// in which they were accepted.
+    pub fn ordering_key(&self) -> String {
+        let Self::Release(release) = self;
+        format!("{}/{}", release.environment, release.service)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the field's implementation puts on the queue.
+    const FIELD: &str = r#"{"service":"svc","environment":"dev","namespace":"dev","artifactID":"master-1-2","branch":"master",
+        "actor":{"Email":"j@x.io","Name":"Jane"},
+        "intent":{"type":"ReleaseBranch","releaseBranch":{"branch":"master"},"promote":{},"rollback":{}},
+        "enqueuedAt":"2026-01-02T03:04:05.678Z"}"#;
+
+    #[test]
+    fn reads_the_fields_form_and_writes_it_back() {
+        let event = Event::from_json("release.artifactId", FIELD.as_bytes()).unwrap();
+        let expected: serde_json::Value = serde_json::from_str(FIELD).unwrap();
+        let written: serde_json::Value = serde_json::from_slice(&event.to_json()).unwrap();
+        assert_eq!(written, expected);
+        assert_eq!(event.ordering_key(), "dev/svc");
+    }
+
+    #[test]
+    fn what_is_no_event_says_why() {
+        let error = Event::from_json("nonsense", b"{}").unwrap_err();
+        assert_eq!(error.to_string(), "unknown event type 'nonsense'");
+        assert!(Event::from_json("release.artifactId", b"{}").is_err());
+        let path_trick = FIELD.replace("\"svc\"", "\"../svc\"");
+        assert!(Event::from_json("release.artifactId", path_trick.as_bytes()).is_err());
+    }
+}
