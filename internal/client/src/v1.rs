@@ -1,0 +1,60 @@
+//! Calls that older servers and those of the field do not have.
+
+use release_api::v1::{EnvironmentsResponse, EventsResponse, ReleaseStatus, ServicesResponse};
+use reqwest::Method;
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+use crate::{Client, ClientError, call::Call};
+
+impl Client {
+    /// `GET /api/v1/releases/{id}`
+    pub async fn release_status(&self, id: &str) -> Result<ReleaseStatus, ClientError> {
+        self.get_v1(&["releases", id], "tell how far a release is").await
+    }
+
+    /// `GET /api/v1/environments`
+    pub async fn environments(&self) -> Result<EnvironmentsResponse, ClientError> {
+        self.get_v1(&["environments"], "list environments").await
+    }
+
+    /// `GET /api/v1/services`
+    pub async fn services(&self) -> Result<ServicesResponse, ClientError> {
+        self.get_v1(&["services"], "list services").await
+    }
+
+    /// `GET /api/v1/events`
+    pub async fn events(&self) -> Result<EventsResponse, ClientError> {
+        self.get_v1(&["events"], "list events").await
+    }
+
+    /// `POST /api/v1/events/{id}/retry`: puts a dead event back into the queue.
+    pub async fn retry_event(&self, id: Uuid) -> Result<(), ClientError> {
+        let url = self.endpoint(&["api", "v1", "events", &id.to_string(), "retry"])?;
+        let result = self.send_without_answer(&Call::change(Method::POST, url)).await;
+        result.map_err(|error| or_unsupported(error, "retry an event"))
+    }
+
+    /// `DELETE /api/v1/events/{id}`: forgets a dead event.
+    pub async fn drop_event(&self, id: Uuid) -> Result<(), ClientError> {
+        let url = self.endpoint(&["api", "v1", "events", &id.to_string()])?;
+        let result = self.send_without_answer(&Call::change(Method::DELETE, url)).await;
+        result.map_err(|error| or_unsupported(error, "drop an event"))
+    }
+
+    async fn get_v1<T: DeserializeOwned>(&self, path: &[&str], what: &'static str) -> Result<T, ClientError> {
+        let url = self.endpoint(&[&["api", "v1"], path].concat())?;
+        self.send(&Call::get(url)).await.map_err(|error| or_unsupported(error, what))
+    }
+}
+
+/// A server that has the endpoint says in its own words what it did not find;
+/// one that has not answers with its router's bare 404 or 405.
+fn or_unsupported(error: ClientError, what: &'static str) -> ClientError {
+    match error {
+        ClientError::NotTheServer { status: 404 | 405, request_id, .. } => {
+            ClientError::Unsupported { what, request_id }
+        }
+        error => error,
+    }
+}
