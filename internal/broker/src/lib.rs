@@ -1,1 +1,121 @@
+//! Where accepted events wait until they are executed, and where those that
+//! cannot be executed are kept for an operator.
+//!
+//! [`Embedded`] keeps them in a file and survives `kill -9`; [`Memory`] forgets
+//! them with the process. Retries, their delays and the order between events of
+//! one service are the consumer's business, not the broker's.
 
+mod embedded;
+mod inbox;
+mod memory;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use futures::future::BoxFuture;
+use uuid::Uuid;
+
+pub use embedded::{Embedded, MAX_PENDING_BYTES};
+pub use memory::Memory;
+
+/// One accepted event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// Identifies the event: publishing it again does nothing.
+    pub id: Uuid,
+    /// The event type, such as `release.artifactId`.
+    pub kind: String,
+    /// The id of the request that caused it.
+    pub correlation_id: String,
+    pub accepted_at: DateTime<Utc>,
+    /// JSON.
+    pub body: Vec<u8>,
+}
+
+/// An event that was given up, with the reason an operator reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadMessage {
+    pub message: Message,
+    pub reason: String,
+    pub buried_at: DateTime<Utc>,
+}
+
+/// A queue with manual acknowledgement and a dead-letter place.
+///
+/// An answered change is as durable as the implementation gets. After an error
+/// it may or may not have happened: repeating it is always safe.
+pub trait Broker: Send + Sync + 'static {
+    /// Accepts an event. One whose id is pending or dead already is accepted
+    /// without effect. [`BrokerError::Full`] and [`BrokerError::Closed`] refuse
+    /// it.
+    fn publish(&self, message: Message) -> BoxFuture<'_, Result<(), BrokerError>>;
+
+    /// Waits for the next event in the order of acceptance; `None` after
+    /// [`Broker::close`]. An event is delivered once in the life of a process;
+    /// one that was neither acked nor buried comes again in the next life.
+    /// Dropping the future loses nothing.
+    fn receive(&self) -> BoxFuture<'_, Option<Message>>;
+
+    /// Forgets a delivered event: it has been executed. Does nothing for an
+    /// event that is not pending.
+    fn ack(&self, id: Uuid) -> BoxFuture<'_, Result<(), BrokerError>>;
+
+    /// Moves a delivered event to the dead-letter place. Does nothing for an
+    /// event that is not pending.
+    fn bury(&self, id: Uuid, reason: String) -> BoxFuture<'_, Result<(), BrokerError>>;
+
+    /// Events that are neither acked nor dead, delivered or not, in the order
+    /// of acceptance.
+    fn pending(&self) -> BoxFuture<'_, Result<Vec<Message>, BrokerError>>;
+
+    /// The dead letters, oldest burial first.
+    fn dead(&self) -> BoxFuture<'_, Result<Vec<DeadMessage>, BrokerError>>;
+
+    /// Puts a dead letter at the end of the queue. `false`: there is no such
+    /// letter, or it is in a format that this version cannot read.
+    fn retry(&self, id: Uuid) -> BoxFuture<'_, Result<bool, BrokerError>>;
+
+    /// Forgets a dead letter for good. `false`: there is no such letter.
+    fn drop_dead(&self, id: Uuid) -> BoxFuture<'_, Result<bool, BrokerError>>;
+
+    /// Ends delivery and refuses further events, for a shutdown. Events that
+    /// were delivered can still be acked and buried.
+    fn close(&self);
+}
+
+/// What happened to the store; shared by everyone whose change was in the same
+/// transaction.
+pub type Cause = Arc<dyn std::error::Error + Send + Sync>;
+
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum BrokerError {
+    #[error("the queue of accepted events is full; try again when some have been executed")]
+    Full,
+    #[error("the server is shutting down and accepts no more events; try again")]
+    Closed,
+    #[error("the queue of accepted events stopped working; restart the server")]
+    Stopped,
+    #[error(
+        "another server uses this data directory: '{}' is locked; stop it or choose another directory",
+        path.display()
+    )]
+    InUse { path: PathBuf },
+    #[error(
+        "the accepted events in '{}' cannot be read; restore the file from a backup, or move it away to \
+         start without the events in it",
+        path.display()
+    )]
+    Unreadable { path: PathBuf, source: Cause },
+    #[error(
+        "the accepted events in '{}' cannot be opened; check that the directory exists, is writable and has \
+         space left",
+        path.display()
+    )]
+    Inaccessible { path: PathBuf, source: Cause },
+    #[error(
+        "accepted events cannot be saved in '{}'; check that its disk has space left and is healthy",
+        path.display()
+    )]
+    Save { path: PathBuf, source: Cause },
+}

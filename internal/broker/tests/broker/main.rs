@@ -1,0 +1,66 @@
+//! What every broker promises, and what the embedded one promises across
+//! restarts and crashes.
+
+mod contract;
+mod crash;
+mod restart;
+
+use std::sync::Arc;
+
+use chrono::DateTime;
+use release_broker::{Broker, BrokerError, Message};
+use uuid::Uuid;
+
+/// A message whose content follows from its number.
+fn message(number: u128) -> Message {
+    Message {
+        id: Uuid::from_u128(number),
+        kind: "release.artifactId".to_owned(),
+        correlation_id: format!("request-{number}"),
+        accepted_at: DateTime::UNIX_EPOCH,
+        body: format!("{{\"number\":{number}}}").into_bytes(),
+    }
+}
+
+fn numbers<'m>(messages: impl IntoIterator<Item = &'m Message>) -> Vec<u128> {
+    messages.into_iter().map(|message| message.id.as_u128()).collect()
+}
+
+async fn publish(broker: &dyn Broker, numbers: impl IntoIterator<Item = u128>) {
+    for number in numbers {
+        broker.publish(message(number)).await.unwrap();
+    }
+}
+
+async fn receive(broker: &dyn Broker, count: usize) -> Vec<u128> {
+    let mut received = Vec::new();
+    for _ in 0..count {
+        received.push(broker.receive().await.unwrap().id.as_u128());
+    }
+    received
+}
+
+async fn pending(broker: &dyn Broker) -> Vec<u128> {
+    numbers(&broker.pending().await.unwrap())
+}
+
+async fn dead(broker: &dyn Broker) -> Vec<u128> {
+    numbers(broker.dead().await.unwrap().iter().map(|dead| &dead.message))
+}
+
+/// Publishes all at once, each from its own task.
+async fn publish_together(
+    broker: &Arc<dyn Broker>,
+    numbers: std::ops::Range<u128>,
+) -> Result<(), BrokerError> {
+    let tasks: Vec<_> = numbers
+        .map(|number| {
+            let broker = Arc::clone(broker);
+            tokio::spawn(async move { broker.publish(message(number)).await })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap()?;
+    }
+    Ok(())
+}
