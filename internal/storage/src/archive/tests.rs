@@ -221,7 +221,7 @@ fn whatever_is_no_complete_zip_is_refused() {
         assert!(check(&good[..length]).is_err(), "cut off after {length} bytes");
     }
     let in_front = [b"#!/bin/sh\n", &good[..]].concat();
-    for no_zip in [&b"hello"[..], &[0; 100_000], &in_front] {
+    for no_zip in [&b"hello"[..], &vec![0; 100_000], &in_front] {
         assert_eq!(refusal(no_zip), "it is no zip archive, or it was cut off");
     }
 }
