@@ -51,7 +51,7 @@ pub struct Embedded {
 
 impl Embedded {
     /// Opens the queue in `path`, or creates it. Reads all of it: blocks for
-    /// about a second per million pending events.
+    /// about a second per hundred thousand pending events.
     ///
     /// Nothing is ever deleted to make a damaged file work
     /// ([`BrokerError::Unreadable`]); a single event that cannot be read becomes a

@@ -3,7 +3,7 @@
 
 use std::fs::OpenOptions;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use chrono::DateTime;
 use redb::backends::FileBackend;
@@ -43,42 +43,52 @@ async fn a_full_queue_refuses_until_something_is_acked() {
 async fn a_disk_that_fails_for_a_while_costs_errors_but_no_events() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("events.redb");
-    let fails = Arc::new(AtomicBool::new(false));
-    let disk = Arc::clone(&fails);
-    let broker = Embedded::start(move || {
-        let file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).unwrap();
-        let backend = Disk { file: FileBackend::new(file).unwrap(), fails: Arc::clone(&disk) };
-        Store::load(&path, Database::builder().create_with_backend(backend).unwrap(), 1 << 20)
-    })
-    .unwrap();
-    broker.publish(message(0)).await.unwrap();
-    assert_eq!(broker.receive().await, Some(message(0)));
+    let writes_left = Arc::new(AtomicU64::new(u64::MAX));
+    let disk = Arc::clone(&writes_left);
+    let broker = Embedded::start(move || Store::load(&path, open_on_disk(&path, &disk), 1 << 20)).unwrap();
+    let mut failures = 0;
+    for number in 0..30 {
+        // Fails at a later step of the transaction each time; at last at none.
+        writes_left.store(number, Ordering::Relaxed);
+        let message = message(number.into());
+        if let Err(error) = broker.publish(message.clone()).await {
+            assert!(matches!(error, BrokerError::Save { .. }), "{error:?}");
+            failures += 1;
+        }
+        writes_left.store(u64::MAX, Ordering::Relaxed);
+        broker.publish(message.clone()).await.unwrap();
+        assert_eq!(broker.receive().await, Some(message.clone()), "not lost, and nothing else comes again");
+        assert_eq!(broker.pending().await.unwrap(), std::slice::from_ref(&message));
 
-    fails.store(true, Ordering::Relaxed);
-    let error = broker.publish(message(1)).await.unwrap_err();
-    assert!(matches!(error, BrokerError::Save { .. }), "{error:?}");
-    fails.store(false, Ordering::Relaxed);
-
-    broker.ack(Uuid::from_u128(0)).await.unwrap();
-    for number in 1..3 {
-        broker.publish(message(number)).await.unwrap();
+        writes_left.store(number, Ordering::Relaxed);
+        let _ = broker.ack(message.id).await;
+        writes_left.store(u64::MAX, Ordering::Relaxed);
+        broker.ack(message.id).await.unwrap();
+        assert_eq!(broker.pending().await.unwrap(), []);
     }
-    assert_eq!(broker.receive().await, Some(message(1)));
-    assert_eq!(broker.receive().await, Some(message(2)));
-    assert_eq!(broker.pending().await.unwrap(), [message(1), message(2)]);
+    assert!((3..30).contains(&failures), "{failures}");
 }
 
-/// A file on a disk that can be full.
+fn open_on_disk(path: &Path, writes_left: &Arc<AtomicU64>) -> Database {
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).unwrap();
+    let disk = Disk { file: FileBackend::new(file).unwrap(), writes_left: Arc::clone(writes_left) };
+    Database::builder().create_with_backend(disk).unwrap()
+}
+
+/// A file on a disk that fails after some more writes.
 #[derive(Debug)]
 struct Disk {
     file: FileBackend,
-    fails: Arc<AtomicBool>,
+    writes_left: Arc<AtomicU64>,
 }
 
 impl Disk {
-    fn check(&self) -> io::Result<()> {
-        if self.fails.load(Ordering::Relaxed) { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    fn spend(&self) -> io::Result<()> {
+        let take = |left: u64| left.checked_sub(1);
+        match self.writes_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(io::ErrorKind::StorageFull.into()),
+        }
     }
 }
 
@@ -92,17 +102,17 @@ impl StorageBackend for Disk {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.check()?;
+        self.spend()?;
         self.file.set_len(len)
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.check()?;
+        self.spend()?;
         self.file.sync_data()
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.check()?;
+        self.spend()?;
         self.file.write(offset, data)
     }
 
