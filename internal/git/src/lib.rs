@@ -1,1 +1,70 @@
+//! The config repository: a disposable bare copy of a remote git repository,
+//! immutable [`Snapshot`]s for readers, and one [`Writer`] that commits
+//! [`Change`]s in groups and pushes them.
+//!
+//! The remote is the truth. Nothing counts as written before a push was
+//! accepted, and the local copy can be deleted at any time: it is cloned again.
+//! This is the only crate that names libgit2 or runs `git`.
 
+mod draft;
+mod health;
+mod history;
+mod maintenance;
+mod object;
+mod pack;
+mod process;
+mod remote;
+mod repository;
+mod snapshot;
+mod store;
+mod tree;
+mod writer;
+
+pub use draft::{Edit, File, Operation};
+pub use object::ObjectId;
+pub use remote::{Credentials, RemoteOptions};
+pub use repository::{ConfigRepository, Options};
+pub use snapshot::{Entry, EntryKind, ReleaseCommit, Snapshot, Tree};
+pub use writer::{Change, Outcome, Plan, PlanError, WriteError, Writer};
+
+/// Why the config repository cannot be read, or its remote cannot be reached.
+#[derive(Debug, thiserror::Error)]
+pub enum GitError {
+    #[error("the git program cannot be run; install git and put it on the PATH")]
+    Program(#[source] std::io::Error),
+    /// The remote answered with an error or not at all. `reason` is what git printed.
+    #[error("{action}: {reason}")]
+    Remote { action: &'static str, reason: String },
+    #[error("{action}: no answer within {seconds} s")]
+    Timeout { action: &'static str, seconds: u64 },
+    #[error("the local copy of the config repository cannot be read")]
+    Object(#[from] git2::Error),
+    #[error("the local copy of the config repository holds a broken {0}")]
+    Broken(&'static str),
+    #[error("the local copy of the config repository cannot be written at {path}")]
+    Io { path: String, source: std::io::Error },
+}
+
+impl GitError {
+    pub(crate) fn io(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.display().to_string();
+        move |source| Self::Io { path, source }
+    }
+
+    /// Whether the remote is to blame, so that waiting may help.
+    pub fn is_remote(&self) -> bool {
+        matches!(self, Self::Remote { .. } | Self::Timeout { .. })
+    }
+}
+
+/// The error and all of its causes in one line, for logs and `/ready`.
+pub(crate) fn full_message(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,249 @@
+//! Commits that are not written yet: trees spliced in memory, one commit on top of the other.
+
+use std::{collections::HashMap, collections::hash_map::Entry, sync::Arc};
+
+use bytes::Bytes;
+use release_core::{Person, name::check_component};
+use uuid::Uuid;
+
+use crate::{
+    GitError, ObjectId,
+    object::{Kind, NewCommit},
+    pack::Pack,
+    snapshot::Tree,
+    store::{ObjectStore, Objects},
+    tree::{self, Mode},
+};
+
+/// What one commit changes, and its message.
+#[derive(Debug, Clone)]
+pub struct Edit {
+    pub message: String,
+    pub author: Person,
+    pub operations: Vec<Operation>,
+}
+
+/// A change of files. Paths are relative to the top of the repository, `/`-separated.
+#[derive(Debug, Clone)]
+pub enum Operation {
+    /// The directory has these files afterwards and no others. File paths are relative to it.
+    ReplaceDirectory { path: String, files: Vec<File> },
+    PutFile { path: String, contents: Bytes, executable: bool },
+    /// Removes a file or a directory, and the directories that are empty then.
+    Remove { path: String },
+}
+
+/// A file in [`Operation::ReplaceDirectory`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct File {
+    pub path: String,
+    pub contents: Bytes,
+    pub executable: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DraftError {
+    #[error("the path '{0}' is not allowed in the config repository")]
+    Path(String),
+    #[error(transparent)]
+    Git(#[from] GitError),
+}
+
+/// A stack of new commits on top of a commit of the store.
+pub(crate) struct Draft<'a> {
+    store: &'a ObjectStore,
+    pack: Pack,
+    trees: HashMap<ObjectId, Arc<[u8]>>,
+    blobs: HashMap<ObjectId, Bytes>,
+    root: Option<ObjectId>,
+    tip: Option<ObjectId>,
+    commits: Vec<DraftedCommit>,
+}
+
+/// What the history index needs to know of a commit.
+pub(crate) struct DraftedCommit {
+    pub(crate) id: ObjectId,
+    pub(crate) message: String,
+    pub(crate) release_id: Option<Uuid>,
+}
+
+impl<'a> Draft<'a> {
+    pub(crate) fn new(store: &'a ObjectStore, tip: Option<ObjectId>, root: Option<ObjectId>) -> Self {
+        Self {
+            store,
+            pack: Pack::default(),
+            trees: HashMap::new(),
+            blobs: HashMap::new(),
+            root,
+            tip,
+            commits: Vec::new(),
+        }
+    }
+
+    /// The files as the commits drafted so far leave them.
+    pub(crate) fn tree(&self) -> Tree<'_> {
+        Tree::new(self, self.root)
+    }
+
+    /// The newest of the drafted commits; `None` when there are none.
+    pub(crate) fn new_tip(&self) -> Option<ObjectId> {
+        self.commits.last().map(|commit| commit.id)
+    }
+
+    /// Adds one commit; `None` when the edit changes nothing. After an error the draft is as before.
+    pub(crate) fn commit(
+        &mut self,
+        edit: &Edit,
+        committer: &Person,
+        time: i64,
+        release_id: Option<Uuid>,
+    ) -> Result<Option<ObjectId>, DraftError> {
+        let mut root = self.root;
+        for operation in &edit.operations {
+            root = self.apply(root, operation)?;
+        }
+        if root == self.root {
+            return Ok(None);
+        }
+        let tree = match root {
+            Some(root) => root,
+            None => self.write_tree(&[], None)?,
+        };
+        let (author, message) = (&edit.author, edit.message.as_str());
+        let commit =
+            NewCommit { tree, parent: self.tip, author, committer, time, release_id, message }.encode();
+        let id = ObjectId::of(Kind::Commit, &commit);
+        self.pack.add(Kind::Commit, id, &commit);
+        self.root = root;
+        self.tip = Some(id);
+        self.commits.push(DraftedCommit { id, message: edit.message.clone(), release_id });
+        Ok(Some(id))
+    }
+
+    /// Writes the objects of all commits to the store; gives the commits, oldest first.
+    pub(crate) fn write(self) -> Result<Vec<DraftedCommit>, GitError> {
+        let packs = self.store.packs();
+        self.pack.write_to(&packs).map_err(GitError::io(&packs))?;
+        Ok(self.commits)
+    }
+
+    fn apply(
+        &mut self,
+        root: Option<ObjectId>,
+        operation: &Operation,
+    ) -> Result<Option<ObjectId>, DraftError> {
+        match operation {
+            Operation::ReplaceDirectory { path, files } => {
+                let files = files.iter().map(|file| Ok((components(&file.path)?, file)));
+                let files = files.collect::<Result<Vec<_>, DraftError>>()?;
+                let directory = self.write_directory(&files)?.map(|id| (Mode::Directory, id));
+                self.set(root, &components(path)?, directory)
+            }
+            Operation::PutFile { path, contents, executable } => {
+                let file = self.write_blob(contents, *executable)?;
+                self.set(root, &components(path)?, Some(file))
+            }
+            Operation::Remove { path } => self.set(root, &components(path)?, None),
+        }
+    }
+
+    /// The tree with the entry at `path` set or removed; `None` when nothing is left of it.
+    fn set(
+        &mut self,
+        tree: Option<ObjectId>,
+        path: &[&str],
+        value: Option<(Mode, ObjectId)>,
+    ) -> Result<Option<ObjectId>, DraftError> {
+        let [name, rest @ ..] = path else { return Err(DraftError::Path(String::new())) };
+        let raw = tree.map_or_else(|| Ok(Arc::default()), |id| Objects::tree(self, id))?;
+        let old = tree::find(&raw, name.as_bytes())?.map(|entry| (entry.mode, entry.id));
+        let new = if rest.is_empty() {
+            value
+        } else {
+            let child = old.filter(|(mode, _)| *mode == Mode::Directory).map(|(_, id)| id);
+            self.set(child, rest, value)?.map(|id| (Mode::Directory, id))
+        };
+        // A file in the way of a path that is to be removed stays.
+        if new == old || (value.is_none() && new.is_none() && !rest.is_empty() && !is_directory(old)) {
+            return Ok(tree);
+        }
+        let new_raw = tree::with_entry(&raw, name.as_bytes(), new)?;
+        if new_raw.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(self.write_tree(&new_raw, tree.map(|id| (id, &*raw)))?))
+    }
+
+    /// Writes files below one directory; `None` for no files.
+    fn write_directory(&mut self, files: &[(Vec<&str>, &File)]) -> Result<Option<ObjectId>, DraftError> {
+        let mut entries = Vec::new();
+        let mut subdirectories: HashMap<&str, Vec<(Vec<&str>, &File)>> = HashMap::new();
+        for (path, file) in files {
+            match path.as_slice() {
+                [name] => {
+                    let (mode, id) = self.write_blob(&file.contents, file.executable)?;
+                    entries.push((name.as_bytes(), mode, id));
+                }
+                [name, rest @ ..] => subdirectories.entry(name).or_default().push((rest.to_vec(), *file)),
+                [] => return Err(DraftError::Path(file.path.clone())),
+            }
+        }
+        for (name, files) in subdirectories {
+            if let Some(id) = self.write_directory(&files)? {
+                entries.push((name.as_bytes(), Mode::Directory, id));
+            }
+        }
+        if entries.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(self.write_tree(&tree::from_entries(entries), None)?))
+    }
+
+    fn write_tree(&mut self, raw: &[u8], old: Option<(ObjectId, &[u8])>) -> Result<ObjectId, GitError> {
+        let id = ObjectId::of(Kind::Tree, raw);
+        if let Entry::Vacant(vacant) = self.trees.entry(id) {
+            vacant.insert(raw.into());
+            if !self.store.contains(id)? {
+                match old {
+                    Some(old) => self.pack.add_similar(Kind::Tree, id, raw, old),
+                    None => self.pack.add(Kind::Tree, id, raw),
+                }
+            }
+        }
+        Ok(id)
+    }
+
+    fn write_blob(&mut self, contents: &Bytes, executable: bool) -> Result<(Mode, ObjectId), GitError> {
+        let id = ObjectId::of(Kind::Blob, contents);
+        if let Entry::Vacant(vacant) = self.blobs.entry(id) {
+            vacant.insert(contents.clone());
+            if !self.store.contains(id)? {
+                self.pack.add(Kind::Blob, id, contents);
+            }
+        }
+        Ok((if executable { Mode::Executable } else { Mode::File }, id))
+    }
+}
+
+impl Objects for Draft<'_> {
+    fn tree(&self, id: ObjectId) -> Result<Arc<[u8]>, GitError> {
+        self.trees.get(&id).cloned().map_or_else(|| self.store.tree(id), Ok)
+    }
+
+    fn blob(&self, id: ObjectId) -> Result<Vec<u8>, GitError> {
+        self.blobs.get(&id).map_or_else(|| self.store.blob(id), |contents| Ok(contents.to_vec()))
+    }
+}
+
+fn is_directory(entry: Option<(Mode, ObjectId)>) -> bool {
+    entry.is_some_and(|(mode, _)| mode == Mode::Directory)
+}
+
+/// The last line of defence: whoever made the path has checked it already.
+fn components(path: &str) -> Result<Vec<&str>, DraftError> {
+    let components: Vec<&str> = path.split('/').collect();
+    if components.iter().any(|name| check_component(name).is_err()) {
+        return Err(DraftError::Path(path.to_owned()));
+    }
+    Ok(components)
+}

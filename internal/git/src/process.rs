@@ -1,0 +1,144 @@
+//! Runs the `git` program: without prompts, in English, and for a bounded time.
+
+use std::{
+    io::Read,
+    os::unix::process::CommandExt,
+    path::Path,
+    process::{Child, Command, ExitStatus, Stdio},
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use wait_timeout::ChildExt;
+
+use crate::GitError;
+
+pub(crate) struct Git<'a> {
+    /// Says in errors what was tried.
+    pub(crate) action: &'static str,
+    pub(crate) directory: &'a Path,
+    pub(crate) timeout: Duration,
+    pub(crate) environment: &'a [(String, String)],
+}
+
+pub(crate) struct Output {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Git<'_> {
+    /// Runs `git` with these arguments and waits for it to end, whatever its status.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Result<Output, GitError> {
+        let mut child = self.command(arguments).spawn().map_err(GitError::Program)?;
+        let stdout = read_in_background(child.stdout.take());
+        let stderr = read_in_background(child.stderr.take());
+        let waited = child.wait_timeout(self.timeout).map_err(GitError::Program)?;
+        let Some(status) = waited else {
+            kill_with_children(&mut child);
+            return Err(GitError::Timeout { action: self.action, seconds: self.timeout.as_secs() });
+        };
+        let text = |reader: JoinHandle<Vec<u8>>| {
+            String::from_utf8_lossy(&reader.join().unwrap_or_default()).into_owned()
+        };
+        Ok(Output { status, stdout: text(stdout), stderr: text(stderr) })
+    }
+
+    /// As [`Git::run`]; a status other than 0 is an error with what git printed.
+    pub(crate) fn check(&self, arguments: &[&str]) -> Result<String, GitError> {
+        let output = self.run(arguments)?;
+        if output.status.success() {
+            return Ok(output.stdout);
+        }
+        Err(GitError::Remote { action: self.action, reason: complaint(&output.stderr) })
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("git");
+        command
+            .current_dir(self.directory)
+            .args(arguments)
+            .envs(self.environment.iter().map(|(key, value)| (key, value)))
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .env("LC_ALL", "C")
+            .env_remove("GIT_DIR")
+            .env_remove("GIT_WORK_TREE")
+            .env_remove("GIT_INDEX_FILE")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            // A group of its own: it can be ended with its children, and an
+            // interrupt typed at the server's terminal does not cut a push short.
+            .process_group(0);
+        command
+    }
+}
+
+fn read_in_background(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {
+    /// More than git ever has to say; a hook could print without end.
+    const LIMIT: u64 = 1 << 20;
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(mut pipe) = pipe {
+            let _ = pipe.by_ref().take(LIMIT).read_to_end(&mut bytes);
+            let _ = std::io::copy(&mut pipe, &mut std::io::sink());
+        }
+        bytes
+    })
+}
+
+fn kill_with_children(child: &mut Child) {
+    if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+    let _ = child.wait();
+}
+
+/// The lines in which git says what went wrong, without its general advice.
+pub(crate) fn complaint(stderr: &str) -> String {
+    const MAX_CHARS: usize = 500;
+    let lines: Vec<&str> = stderr
+        .lines()
+        .map(|line| line.strip_prefix("remote: ").unwrap_or(line))
+        .map(|line| line.strip_prefix("fatal: ").unwrap_or(line).trim())
+        .filter(|line| !line.is_empty() && !line.starts_with("hint:") && !line.starts_with("Please make sure"))
+        .filter(|line| *line != "and the repository exists." && !line.starts_with("To "))
+        .collect();
+    let text = lines.join("; ");
+    if text.is_empty() { "git gave no reason".to_owned() } else { text.chars().take(MAX_CHARS).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    fn git(directory: &Path, timeout: Duration) -> Git<'_> {
+        Git { action: "test", directory, timeout, environment: &[] }
+    }
+
+    #[test]
+    fn a_command_that_hangs_is_ended_with_its_children() {
+        let directory = tempfile::tempdir().unwrap();
+        let started = Instant::now();
+        let git = git(directory.path(), Duration::from_millis(200));
+        let result = git.run(&["-c", "alias.hang=!sleep 600 & sleep 600", "hang"]);
+        assert!(matches!(result, Err(GitError::Timeout { .. })));
+        assert!(started.elapsed() < Duration::from_secs(60));
+    }
+
+    #[test]
+    fn a_failure_says_what_git_said() {
+        let directory = tempfile::tempdir().unwrap();
+        let error = git(directory.path(), Duration::from_secs(60)).check(&["fetch", "/does/not/exist"]).unwrap_err();
+        assert!(error.to_string().contains("/does/not/exist"), "{error}");
+    }
+
+    #[test]
+    fn advice_and_prefixes_are_left_out_of_a_complaint() {
+        let stderr = "remote: no entry today\nTo /x\nfatal: Could not read from remote repository.\n\nPlease make sure you have the correct access rights\nand the repository exists.\nhint: try again\n";
+        assert_eq!(complaint(stderr), "no entry today; Could not read from remote repository.");
+    }
+}

@@ -1,0 +1,266 @@
+//! The remote config repository, reached by the `git` program: it knows every
+//! transport, runs hooks, sends thin packs and uses the machine's configuration.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use crate::{
+    GitError, ObjectId,
+    process::{Git, complaint},
+    store::reference,
+};
+
+/// Where the config repository is and how to get in.
+#[derive(Debug, Clone)]
+pub struct RemoteOptions {
+    /// A `file`, `ssh` or `https` URL, a path, or `user@host:path`.
+    pub url: String,
+    pub credentials: Credentials,
+    /// How long one fetch or push may take; a first clone may take twenty times as long.
+    pub timeout: Duration,
+}
+
+/// All empty: what the machine's git and ssh configuration give.
+#[derive(Clone, Default)]
+pub struct Credentials {
+    pub ssh_key: Option<PathBuf>,
+    pub ssh_known_hosts: Option<PathBuf>,
+    pub https_token: Option<String>,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials")
+            .field("ssh_key", &self.ssh_key)
+            .field("ssh_known_hosts", &self.ssh_known_hosts)
+            .field("https_token", &self.https_token.as_ref().map(|_| "…"))
+            .finish()
+    }
+}
+
+/// What a push came to, if the remote answered at all.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Pushed {
+    Accepted,
+    /// The branch is no longer where it was, or the remote does not want the
+    /// commits: a look at the branch tells which. The text is the remote's.
+    Refused(String),
+}
+
+pub(crate) struct Remote {
+    options: RemoteOptions,
+    environment: Vec<(String, String)>,
+}
+
+impl Remote {
+    pub(crate) fn new(options: RemoteOptions) -> Self {
+        let environment = environment(&options.credentials);
+        Self { options, environment }
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.options.url
+    }
+
+    /// The URL as it may be shown: without the user's password or token.
+    pub(crate) fn display_url(&self) -> String {
+        match url::Url::parse(&self.options.url) {
+            Ok(mut url) if url.password().is_some() => {
+                let _ = url.set_password(None);
+                let _ = url.set_username("");
+                url.into()
+            }
+            _ => self.options.url.clone(),
+        }
+    }
+
+    /// Git repeats the URL in some of its messages.
+    fn without_password(&self, error: GitError) -> GitError {
+        match error {
+            GitError::Remote { action, reason } => {
+                GitError::Remote { action, reason: reason.replace(&self.options.url, &self.display_url()) }
+            }
+            other => other,
+        }
+    }
+
+    /// Clones one branch, or the default one, as a bare repository without tags.
+    pub(crate) fn clone_to(&self, directory: &Path, branch: Option<&str>) -> Result<(), GitError> {
+        let parent = directory.parent().unwrap_or(directory);
+        let target = directory.to_string_lossy();
+        let mut arguments = vec!["clone", "--quiet", "--bare", "--no-tags", "--single-branch", "--no-local"];
+        if let Some(branch) = branch {
+            arguments.extend(["--branch", branch]);
+        }
+        arguments.extend(["--", &self.options.url, &target]);
+        let action = "the config repository cannot be cloned";
+        let git = self.git(action, parent, self.options.timeout * 20);
+        git.check(&arguments).map(|_| ()).map_err(|error| self.without_password(error))
+    }
+
+    /// The branch that the remote's `HEAD` names; `None` for a remote without commits.
+    pub(crate) fn default_branch(&self, directory: &Path) -> Result<Option<String>, GitError> {
+        let action = "the default branch of the config repository cannot be read";
+        let git = self.git(action, directory, self.options.timeout);
+        let listing = git
+            .check(&["ls-remote", "--symref", "--", &self.options.url, "HEAD"])
+            .map_err(|error| self.without_password(error))?;
+        Ok(listing.lines().find_map(|line| {
+            let name = line.strip_prefix("ref: refs/heads/")?.strip_suffix("\tHEAD")?;
+            Some(name.to_owned())
+        }))
+    }
+
+    /// Brings the local branch to where the remote's is, also when that is no fast-forward.
+    pub(crate) fn fetch(&self, directory: &Path, branch: &str) -> Result<(), GitError> {
+        let reference = reference(branch);
+        let action = "the config repository cannot be fetched";
+        let result = self.git(action, directory, self.options.timeout).check(&[
+            "-c",
+            // Always a pack: a year of loose objects would slow every look-up down.
+            "fetch.unpackLimit=1",
+            "fetch",
+            "--quiet",
+            "--no-tags",
+            "--no-write-fetch-head",
+            "--no-auto-maintenance",
+            "--",
+            &self.options.url,
+            &format!("+{reference}:{reference}"),
+        ]);
+        match result {
+            // A repository that has no commits yet has no branch to fetch.
+            Err(GitError::Remote { reason, .. })
+                if reason.contains("couldn't find remote ref")
+                    && self.default_branch(directory)?.is_none() =>
+            {
+                Ok(())
+            }
+            result => result.map(|_| ()).map_err(|error| self.without_password(error)),
+        }
+    }
+
+    /// Moves the remote branch from `old` to `new`, or not at all when it is elsewhere.
+    pub(crate) fn push(
+        &self,
+        directory: &Path,
+        branch: &str,
+        old: Option<ObjectId>,
+        new: ObjectId,
+    ) -> Result<Pushed, GitError> {
+        let reference = reference(branch);
+        // An empty expectation means that the branch must not exist.
+        let expected = old.map(|old| old.to_string()).unwrap_or_default();
+        let action = "the config repository cannot be pushed to";
+        let output = self.git(action, directory, self.options.timeout).run(&[
+            "push",
+            "--porcelain",
+            "--no-verify",
+            &format!("--force-with-lease={reference}:{expected}"),
+            "--",
+            &self.options.url,
+            &format!("{new}:{reference}"),
+        ])?;
+        if output.status.success() {
+            return Ok(Pushed::Accepted);
+        }
+        match refusal(&output.stdout) {
+            Some(refusal) => {
+                let details = complaint(&remote_lines(&output.stderr));
+                let known = details == complaint("");
+                Ok(Pushed::Refused(if known { refusal } else { format!("{refusal}: {details}") }))
+            }
+            None => {
+                let reason = complaint(&output.stderr);
+                Err(self.without_password(GitError::Remote { action, reason }))
+            }
+        }
+    }
+
+    fn git<'a>(&'a self, action: &'static str, directory: &'a Path, timeout: Duration) -> Git<'a> {
+        Git { action, directory, timeout, environment: &self.environment }
+    }
+}
+
+/// The reason in the line `!\t<from>:<to>\t[rejected] (reason)` of `git push --porcelain`.
+fn refusal(porcelain: &str) -> Option<String> {
+    let line = porcelain.lines().find_map(|line| line.strip_prefix("!\t"))?;
+    let summary = line.split('\t').nth(1)?;
+    let reason = summary.split_once('(').map_or(summary, |(_, rest)| rest.trim_end_matches(')'));
+    Some(reason.to_owned())
+}
+
+/// What the remote's hooks said.
+fn remote_lines(stderr: &str) -> String {
+    let lines: Vec<_> = stderr.lines().filter(|line| line.starts_with("remote: ")).collect();
+    lines.join("\n")
+}
+
+fn environment(credentials: &Credentials) -> Vec<(String, String)> {
+    let mut environment = vec![("GIT_ALLOW_PROTOCOL".to_owned(), "file:ssh:https:http:git".to_owned())];
+    let program = std::env::var("GIT_SSH_COMMAND").unwrap_or_else(|_| "ssh".to_owned());
+    // Batch mode: a question for a passphrase would wait for an answer that nobody gives.
+    let mut ssh = vec![program, "-o BatchMode=yes".to_owned()];
+    if let Some(key) = &credentials.ssh_key {
+        ssh.push(format!("-i {} -o IdentitiesOnly=yes", quote(key)));
+    }
+    if let Some(file) = &credentials.ssh_known_hosts {
+        ssh.push(format!("-o UserKnownHostsFile={} -o StrictHostKeyChecking=yes", quote(file)));
+    }
+    environment.push(("GIT_SSH_COMMAND".to_owned(), ssh.join(" ")));
+    if let Some(token) = &credentials.https_token {
+        // Through the environment, never as an argument: other users can read arguments.
+        let helper = "!f() { echo username=x-access-token; echo \"password=$RELEASE_GIT_TOKEN\"; }; f";
+        environment.extend([
+            ("RELEASE_GIT_TOKEN".to_owned(), token.clone()),
+            ("GIT_CONFIG_COUNT".to_owned(), "1".to_owned()),
+            ("GIT_CONFIG_KEY_0".to_owned(), "credential.helper".to_owned()),
+            ("GIT_CONFIG_VALUE_0".to_owned(), helper.to_owned()),
+        ]);
+    }
+    environment
+}
+
+/// For the shell that git starts the ssh command with.
+fn quote(path: &Path) -> String {
+    format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_are_read_from_the_porcelain_output() {
+        let stale = "To /x\n!\tabc:refs/heads/main\t[rejected] (stale info)\nDone\n";
+        assert_eq!(refusal(stale).as_deref(), Some("stale info"));
+        let hook = "To /x\n!\tabc:refs/heads/main\t[remote rejected] (pre-receive hook declined)\nDone\n";
+        assert_eq!(refusal(hook).as_deref(), Some("pre-receive hook declined"));
+        assert_eq!(refusal("To /x\n*\tabc:refs/heads/main\t[new branch]\nDone\n"), None);
+        assert_eq!(refusal(""), None);
+    }
+
+    #[test]
+    fn a_token_is_in_no_argument_and_in_no_debug_output() {
+        let credentials = Credentials { https_token: Some("s3cret".into()), ..Credentials::default() };
+        assert!(!format!("{credentials:?}").contains("s3cret"));
+        let options = RemoteOptions {
+            url: "https://user:s3cret@git.example.com/config.git".into(),
+            credentials,
+            timeout: Duration::from_secs(1),
+        };
+        assert_eq!(Remote::new(options).display_url(), "https://git.example.com/config.git");
+    }
+
+    #[test]
+    fn the_ssh_key_is_quoted_for_the_shell() {
+        let credentials =
+            Credentials { ssh_key: Some("/keys/it's mine".into()), ..Credentials::default() };
+        let environment = environment(&credentials);
+        let ssh = &environment.iter().find(|(key, _)| key == "GIT_SSH_COMMAND").unwrap().1;
+        assert!(ssh.ends_with(r" -o BatchMode=yes -i '/keys/it'\''s mine' -o IdentitiesOnly=yes"), "{ssh}");
+    }
+}

@@ -1,0 +1,448 @@
+//! The one writer to the config repository: takes the changes that wait, makes
+//! one commit for each, and pushes all of them at once.
+//!
+//! A change is a pure function of the files it finds. When the remote has moved
+//! it runs again on what is there now; nothing is ever merged. An answer is
+//! given only after the remote has accepted the push.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex,
+        mpsc::{self, Receiver, RecvTimeoutError, Sender},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use rand::RngExt;
+use release_core::Person;
+use tokio::sync::oneshot;
+use tracing::{debug, error, warn};
+use uuid::Uuid;
+
+use crate::{
+    Edit, GitError, ObjectId, Options, Snapshot, Tree,
+    draft::{Draft, DraftError, DraftedCommit},
+    full_message,
+    maintenance::Maintenance,
+    remote::Pushed,
+    repository::Shared,
+};
+
+/// Bounds the memory of a batch and the time that its first member waits for its last.
+const MAX_BATCH: usize = 500;
+/// How often a batch is made again because the remote moved meanwhile.
+const MAX_ATTEMPTS: usize = 100;
+/// How often a remote that is away is looked for.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Something to write.
+pub struct Change {
+    /// The release that this is. A change whose id is in history already is not made again.
+    pub release_id: Option<Uuid>,
+    /// Looks at the files and says what to commit. May run several times, on newer files.
+    pub plan: Box<dyn Fn(&Tree<'_>) -> Result<Plan, PlanError> + Send>,
+}
+
+/// Why a change cannot be planned.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// What the change wants is not allowed; the sentence is for its author.
+    #[error("{0}")]
+    Refused(String),
+    #[error(transparent)]
+    Git(#[from] GitError),
+}
+
+/// What a change wants to be done.
+pub enum Plan {
+    Commit(Edit),
+    /// The files are already as they should be.
+    Nothing,
+}
+
+/// What became of a change. Everything here is on the remote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Committed(ObjectId),
+    /// Nothing had to be done.
+    Unchanged,
+}
+
+/// Why a change was not written. Nothing of it is on the remote, except after
+/// [`WriteError::Unavailable`], where the push may have arrived all the same:
+/// writing the same release id again finds out.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum WriteError {
+    /// By the change itself.
+    #[error("{0}")]
+    Refused(String),
+    /// The remote takes pushes, but not this change: a hook declined it.
+    #[error("the config repository's remote declined the commit: {0}")]
+    Declined(String),
+    /// The remote is away; trying again may help.
+    #[error("{0}")]
+    Unavailable(String),
+    /// The server is stopping.
+    #[error("the server is stopping")]
+    Closed,
+}
+
+/// Hands changes to the writer thread. Cheap to clone.
+#[derive(Clone)]
+pub struct Writer {
+    thread: Arc<Mutex<Option<WriterThread>>>,
+}
+
+struct WriterThread {
+    requests: Sender<Request>,
+    handle: JoinHandle<()>,
+}
+
+enum Request {
+    Change(Pending),
+    Fetch(oneshot::Sender<Result<(), String>>),
+}
+
+struct Pending {
+    change: Change,
+    answer: oneshot::Sender<Result<Outcome, WriteError>>,
+}
+
+impl Writer {
+    pub(crate) fn start(shared: Arc<Shared>, options: &Options) -> Self {
+        let (requests, receiver) = mpsc::channel();
+        let mut worker = Worker {
+            maintenance: Maintenance::new(shared.clone()),
+            shared,
+            committer: options.committer.clone(),
+            poll_interval: options.poll_interval,
+            pace: Pace::new(options.max_pushes_per_minute),
+        };
+        let handle = std::thread::spawn(move || worker.run(&receiver));
+        Self { thread: Arc::new(Mutex::new(Some(WriterThread { requests, handle }))) }
+    }
+
+    /// Writes a change and waits until the remote has it.
+    pub async fn write(&self, change: Change) -> Result<Outcome, WriteError> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Request::Change(Pending { change, answer }))?;
+        answered.await.unwrap_or(Err(WriteError::Closed))
+    }
+
+    /// Looks at the remote now and waits until the newest snapshot is of what is there.
+    pub async fn fetch(&self) -> Result<(), WriteError> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Request::Fetch(answer))?;
+        answered.await.map_err(|_| WriteError::Closed)?.map_err(WriteError::Unavailable)
+    }
+
+    /// Finishes what was handed over, saves the index and ends the thread. Blocks.
+    pub fn close(&self) {
+        let thread = self.thread.lock().expect("no panic while held").take();
+        if let Some(WriterThread { requests, handle }) = thread {
+            drop(requests);
+            if handle.join().is_err() {
+                error!("the writer of the config repository panicked");
+            }
+        }
+    }
+
+    fn send(&self, request: Request) -> Result<(), WriteError> {
+        let thread = self.thread.lock().expect("no panic while held");
+        let thread = thread.as_ref().ok_or(WriteError::Closed)?;
+        thread.requests.send(request).map_err(|_| WriteError::Closed)
+    }
+}
+
+struct Worker {
+    shared: Arc<Shared>,
+    committer: Person,
+    poll_interval: Duration,
+    pace: Pace,
+    maintenance: Maintenance,
+}
+
+/// A change with what the draft made of it.
+type Drafted = (Pending, Result<Outcome, WriteError>);
+
+/// What a push of a draft came to.
+enum Delivery {
+    Done,
+    /// The remote has other commits now, and they are fetched.
+    Moved,
+    Declined(String),
+    Unavailable(String),
+}
+
+impl Worker {
+    fn run(&mut self, requests: &Receiver<Request>) {
+        loop {
+            match requests.recv_timeout(self.idle_time()) {
+                Ok(first) => self.serve(first, requests),
+                Err(RecvTimeoutError::Timeout) => {
+                    // A failure is noted as a problem of the remote.
+                    let _ = self.shared.fetch();
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            self.maintenance.tick();
+        }
+        self.maintenance.finish();
+    }
+
+    fn idle_time(&self) -> Duration {
+        let remote_is_well = self.shared.health.is_well();
+        let interval = if remote_is_well { self.poll_interval } else { RETRY_INTERVAL };
+        interval.mul_f64(rand::rng().random_range(0.8..1.2))
+    }
+
+    /// Takes everything that waits: a lone change is written at once, and those
+    /// that come during its push share the next one.
+    fn serve(&mut self, first: Request, requests: &Receiver<Request>) {
+        let mut changes = Vec::new();
+        let mut fetches = Vec::new();
+        for request in std::iter::once(first).chain(requests.try_iter()) {
+            match request {
+                Request::Change(pending) => changes.push(pending),
+                Request::Fetch(answer) => fetches.push(answer),
+            }
+            if changes.len() >= MAX_BATCH {
+                break;
+            }
+        }
+        if !fetches.is_empty() {
+            let result = self.shared.fetch().map_err(|error| full_message(&error));
+            for answer in fetches {
+                let _ = answer.send(result.clone());
+            }
+        }
+        if !changes.is_empty() {
+            self.write(changes);
+        }
+    }
+
+    /// Writes a batch and answers each of its members.
+    fn write(&mut self, mut changes: Vec<Pending>) {
+        for _ in 0..MAX_ATTEMPTS {
+            // Nobody waits for those any more, and none of them was pushed.
+            changes.retain(|pending| !pending.answer.is_closed());
+            let shared = self.shared.clone();
+            let snapshot = shared.snapshot();
+            let mut draft = Draft::new(&shared.store, snapshot.tip(), snapshot.root());
+            let drafted = self.draft(&snapshot, &mut draft, changes);
+            match self.deliver(&snapshot, draft) {
+                Delivery::Done => return answer(drafted),
+                Delivery::Moved => changes = drafted.into_iter().map(|(pending, _)| pending).collect(),
+                Delivery::Declined(reason) => return self.write_declined(drafted, &reason),
+                Delivery::Unavailable(reason) => return answer_all(drafted, &WriteError::Unavailable(reason)),
+            }
+        }
+        let reason = "the config repository is changed by others all the time; try again in a moment";
+        for pending in changes {
+            let _ = pending.answer.send(Err(WriteError::Unavailable(reason.to_owned())));
+        }
+    }
+
+    /// The remote declined the batch. One member may be the cause: each half by
+    /// itself, until it is found and all others are written.
+    fn write_declined(&mut self, drafted: Vec<Drafted>, reason: &str) {
+        let commits = drafted.iter().filter(|(_, result)| matches!(result, Ok(Outcome::Committed(_)))).count();
+        if commits <= 1 {
+            let declined = drafted.into_iter().map(|(pending, result)| {
+                let result = match result {
+                    Ok(Outcome::Committed(_)) => Err(WriteError::Declined(reason.to_owned())),
+                    other => other,
+                };
+                (pending, result)
+            });
+            return answer(declined);
+        }
+        warn!(commits, reason, "the remote declined a batch; trying its halves");
+        let mut first: Vec<Pending> = drafted.into_iter().map(|(pending, _)| pending).collect();
+        let second = first.split_off(first.len() / 2);
+        self.write(first);
+        self.write(second);
+    }
+
+    fn draft(&self, snapshot: &Snapshot, draft: &mut Draft<'_>, changes: Vec<Pending>) -> Vec<Drafted> {
+        let time = unix_time();
+        let mut in_batch = std::collections::HashMap::new();
+        let mut drafted = Vec::with_capacity(changes.len());
+        for pending in changes {
+            let id = pending.change.release_id;
+            let known = id.and_then(|id| in_batch.get(&id).copied().or(snapshot.history().commit_of(id)));
+            let result = match known {
+                Some(commit) => Ok(Outcome::Committed(commit)),
+                None => self.draft_one(draft, &pending.change, time),
+            };
+            if let (Some(id), Ok(Outcome::Committed(commit))) = (id, &result) {
+                in_batch.insert(id, *commit);
+            }
+            drafted.push((pending, result));
+        }
+        drafted
+    }
+
+    fn draft_one(&self, draft: &mut Draft<'_>, change: &Change, time: i64) -> Result<Outcome, WriteError> {
+        let edit = match (change.plan)(&draft.tree())? {
+            Plan::Commit(edit) => edit,
+            Plan::Nothing => return Ok(Outcome::Unchanged),
+        };
+        let commit = draft.commit(&edit, &self.committer, time, change.release_id)?;
+        Ok(commit.map_or(Outcome::Unchanged, Outcome::Committed))
+    }
+
+    fn deliver(&mut self, base: &Snapshot, draft: Draft<'_>) -> Delivery {
+        let Some(tip) = draft.new_tip() else { return Delivery::Done };
+        let commits = match draft.write() {
+            Ok(commits) => commits,
+            Err(error) => return Delivery::Unavailable(full_message(&error)),
+        };
+        self.pace.wait();
+        let started = Instant::now();
+        let shared = &self.shared;
+        let pushed = shared.remote.push(shared.store.path(), &shared.branch, base.tip(), tip);
+        debug!(commits = commits.len(), seconds = started.elapsed().as_secs_f64(), "pushed");
+        match pushed {
+            Ok(Pushed::Accepted) => match self.publish(base, tip, commits) {
+                Ok(()) => Delivery::Done,
+                Err(error) => Delivery::Unavailable(full_message(&error)),
+            },
+            Ok(Pushed::Refused(reason)) => self.after_refusal(base, reason),
+            Err(error) => self.after_failure(base, tip, &error),
+        }
+    }
+
+    /// The push was refused: because the branch is elsewhere, or by a hook.
+    fn after_refusal(&self, base: &Snapshot, reason: String) -> Delivery {
+        if let Err(error) = self.shared.fetch() {
+            return Delivery::Unavailable(full_message(&error));
+        }
+        if self.shared.snapshot().tip() == base.tip() {
+            let problem = format!("the config repository's remote declines pushes: {reason}");
+            self.shared.health.push_failed(problem);
+            Delivery::Declined(reason)
+        } else {
+            Delivery::Moved
+        }
+    }
+
+    /// The push failed or timed out, and may have arrived all the same.
+    fn after_failure(&self, base: &Snapshot, tip: ObjectId, error: &GitError) -> Delivery {
+        let reason = full_message(error);
+        if self.shared.fetch().is_err() {
+            return Delivery::Unavailable(reason);
+        }
+        match self.shared.snapshot().tip() {
+            now if now == Some(tip) => Delivery::Done,
+            now if now == base.tip() => {
+                self.shared.health.push_failed(reason.clone());
+                Delivery::Unavailable(reason)
+            }
+            _ => Delivery::Moved,
+        }
+    }
+
+    fn publish(&self, base: &Snapshot, tip: ObjectId, commits: Vec<DraftedCommit>) -> Result<(), GitError> {
+        let shared = &self.shared;
+        shared.store.set_tip(&shared.branch, tip)?;
+        shared.health.pushed();
+        let mut history = base.history().clone();
+        for commit in commits {
+            history.add(commit.id, &commit.message, commit.release_id);
+        }
+        shared.publish(Snapshot::new(shared.store.clone(), Some(tip), history)?);
+        Ok(())
+    }
+}
+
+fn answer(drafted: impl IntoIterator<Item = Drafted>) {
+    for (pending, result) in drafted {
+        // Whoever does not wait any more does not need the answer.
+        let _ = pending.answer.send(result);
+    }
+}
+
+fn answer_all(drafted: Vec<Drafted>, error: &WriteError) {
+    answer(drafted.into_iter().map(|(pending, _)| (pending, Err(error.clone()))));
+}
+
+fn unix_time() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+impl From<PlanError> for WriteError {
+    fn from(error: PlanError) -> Self {
+        match error {
+            PlanError::Refused(reason) => Self::Refused(reason),
+            PlanError::Git(error) => Self::Unavailable(full_message(&error)),
+        }
+    }
+}
+
+impl From<DraftError> for WriteError {
+    fn from(error: DraftError) -> Self {
+        match error {
+            DraftError::Path(_) => Self::Refused(error.to_string()),
+            DraftError::Git(error) => Self::Unavailable(full_message(&error)),
+        }
+    }
+}
+
+/// Spreads pushes so that no minute has more than a given number of them.
+struct Pace {
+    max_per_minute: usize,
+    recent: VecDeque<Instant>,
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+impl Pace {
+    fn new(max_per_minute: usize) -> Self {
+        Self { max_per_minute, recent: VecDeque::new() }
+    }
+
+    fn wait(&mut self) {
+        let now = Instant::now();
+        let wait = self.claim(now);
+        if !wait.is_zero() {
+            std::thread::sleep(wait);
+        }
+    }
+
+    /// How long to wait before a push that is claimed now.
+    fn claim(&mut self, now: Instant) -> Duration {
+        if self.max_per_minute == 0 {
+            return Duration::ZERO;
+        }
+        let wait = if self.recent.len() < self.max_per_minute {
+            Duration::ZERO
+        } else {
+            self.recent.pop_front().map_or(Duration::ZERO, |oldest| (oldest + MINUTE).saturating_duration_since(now))
+        };
+        self.recent.push_back(now + wait);
+        wait
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pushes_are_spread_over_the_minute_only_when_there_are_too_many() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut pace = Pace::new(2);
+        assert_eq!(pace.claim(at(0)), Duration::ZERO);
+        assert_eq!(pace.claim(at(10)), Duration::ZERO);
+        assert_eq!(pace.claim(at(20)), Duration::from_secs(40));
+        assert_eq!(pace.claim(at(60)), Duration::from_secs(10));
+        assert_eq!(pace.claim(at(300)), Duration::ZERO);
+        let mut unlimited = Pace::new(0);
+        assert!((0..1000).all(|_| unlimited.claim(at(0)).is_zero()));
+    }
+}
