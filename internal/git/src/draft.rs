@@ -27,10 +27,19 @@ pub struct Edit {
 #[derive(Debug, Clone)]
 pub enum Operation {
     /// The directory has these files afterwards and no others. File paths are relative to it.
-    ReplaceDirectory { path: String, files: Vec<File> },
-    PutFile { path: String, contents: Bytes, executable: bool },
+    ReplaceDirectory {
+        path: String,
+        files: Vec<File>,
+    },
+    PutFile {
+        path: String,
+        contents: Bytes,
+        executable: bool,
+    },
     /// Removes a file or a directory, and the directories that are empty then.
-    Remove { path: String },
+    Remove {
+        path: String,
+    },
 }
 
 /// A file in [`Operation::ReplaceDirectory`].

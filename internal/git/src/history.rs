@@ -106,15 +106,17 @@ pub(crate) fn save(directory: &Path, tip: Option<ObjectId>, history: &History) -
     let saved = Saved {
         format: FORMAT,
         tip,
-        releases: history.releases.iter().map(|(k, ids)| (k.clone(), ids.iter().copied().collect())).collect(),
+        releases: history
+            .releases
+            .iter()
+            .map(|(k, ids)| (k.clone(), ids.iter().copied().collect()))
+            .collect(),
         release_ids: history.by_release_id.iter().map(|(id, commit)| (id.into_bytes(), *commit)).collect(),
     };
     let mut bytes = postcard::to_stdvec(&saved).map_err(|_| GitError::Broken("history index"))?;
     bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
     let temporary = directory.join(format!("{FILE_NAME}.new"));
-    fs::write(&temporary, bytes)
-        .and_then(|()| fs::rename(&temporary, &path))
-        .map_err(GitError::io(&path))
+    fs::write(&temporary, bytes).and_then(|()| fs::rename(&temporary, &path)).map_err(GitError::io(&path))
 }
 
 /// The saved index and the commit it leads up to; `None` when there is none that can be used.

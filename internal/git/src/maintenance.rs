@@ -70,7 +70,11 @@ fn run(shared: &Shared, save: bool, repack: bool) -> Result<(), GitError> {
     if repack {
         let started = Instant::now();
         repack_objects(shared)?;
-        info!(seconds = started.elapsed().as_secs_f64(), packs = count_packs(shared), "repacked the local copy");
+        info!(
+            seconds = started.elapsed().as_secs_f64(),
+            packs = count_packs(shared),
+            "repacked the local copy"
+        );
     }
     Ok(())
 }
@@ -90,7 +94,15 @@ fn repack_objects(shared: &Shared) -> Result<(), GitError> {
         environment: &[],
     };
     // One thread: the other cores belong to the server.
-    git.check(&["-c", "pack.threads=1", "repack", "--quiet", "-d", "--geometric=2", "--no-write-bitmap-index"])?;
+    git.check(&[
+        "-c",
+        "pack.threads=1",
+        "repack",
+        "--quiet",
+        "-d",
+        "--geometric=2",
+        "--no-write-bitmap-index",
+    ])?;
     shared.store.reopen();
     git.check(&["commit-graph", "write", "--reachable", "--split", "--no-progress"])?;
     Ok(())

@@ -53,6 +53,11 @@ impl Pack {
     /// Adds an object as its difference to one that resembles it, where that one
     /// is in this pack and not itself too long a chain of differences.
     pub(crate) fn add_similar(&mut self, kind: Kind, id: ObjectId, data: &[u8], old: (ObjectId, &[u8])) {
+        // Not worth an indirection, and git refuses deltas of fewer than four bytes.
+        const TOO_SMALL: usize = 100;
+        if data.len() < TOO_SMALL {
+            return self.add(kind, id, data);
+        }
         if self.contains(id) {
             return;
         }
@@ -244,14 +249,16 @@ mod tests {
             let id = ObjectId::of(Kind::Blob, version);
             assert_eq!(odb.read(id.into()).unwrap().data(), version.as_slice());
         }
-        let fsck = Command::new("git").args(["fsck", "--strict", "--full"]).current_dir(directory.path()).output();
+        let fsck =
+            Command::new("git").args(["fsck", "--strict", "--full"]).current_dir(directory.path()).output();
         let fsck = fsck.unwrap();
         assert!(fsck.status.success(), "{}", String::from_utf8_lossy(&fsck.stderr));
     }
 
     #[test]
     fn long_chains_of_changes_to_a_large_object_are_readable() {
-        let mut version: Vec<u8> = (0..200_000u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()).collect();
+        let mut version: Vec<u8> =
+            (0..200_000u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()).collect();
         let mut versions = vec![version.clone()];
         for step in 0..100 {
             let at = step * 7_919 % version.len();

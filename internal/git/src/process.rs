@@ -102,7 +102,9 @@ pub(crate) fn complaint(stderr: &str) -> String {
         .lines()
         .map(|line| line.strip_prefix("remote: ").unwrap_or(line))
         .map(|line| line.strip_prefix("fatal: ").unwrap_or(line).trim())
-        .filter(|line| !line.is_empty() && !line.starts_with("hint:") && !line.starts_with("Please make sure"))
+        .filter(|line| {
+            !line.is_empty() && !line.starts_with("hint:") && !line.starts_with("Please make sure")
+        })
         .filter(|line| *line != "and the repository exists." && !line.starts_with("To "))
         .collect();
     let text = lines.join("; ");
@@ -132,7 +134,9 @@ mod tests {
     #[test]
     fn a_failure_says_what_git_said() {
         let directory = tempfile::tempdir().unwrap();
-        let error = git(directory.path(), Duration::from_secs(60)).check(&["fetch", "/does/not/exist"]).unwrap_err();
+        let error = git(directory.path(), Duration::from_secs(60))
+            .check(&["clone", "/does/not/exist", "x"])
+            .unwrap_err();
         assert!(error.to_string().contains("/does/not/exist"), "{error}");
     }
 

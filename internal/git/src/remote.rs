@@ -257,8 +257,7 @@ mod tests {
 
     #[test]
     fn the_ssh_key_is_quoted_for_the_shell() {
-        let credentials =
-            Credentials { ssh_key: Some("/keys/it's mine".into()), ..Credentials::default() };
+        let credentials = Credentials { ssh_key: Some("/keys/it's mine".into()), ..Credentials::default() };
         let environment = environment(&credentials);
         let ssh = &environment.iter().find(|(key, _)| key == "GIT_SSH_COMMAND").unwrap().1;
         assert!(ssh.ends_with(r" -o BatchMode=yes -i '/keys/it'\''s mine' -o IdentitiesOnly=yes"), "{ssh}");

@@ -236,7 +236,9 @@ impl Worker {
                 Delivery::Done => return answer(drafted),
                 Delivery::Moved => changes = drafted.into_iter().map(|(pending, _)| pending).collect(),
                 Delivery::Declined(reason) => return self.write_declined(drafted, &reason),
-                Delivery::Unavailable(reason) => return answer_all(drafted, &WriteError::Unavailable(reason)),
+                Delivery::Unavailable(reason) => {
+                    return answer_all(drafted, &WriteError::Unavailable(reason));
+                }
             }
         }
         let reason = "the config repository is changed by others all the time; try again in a moment";
@@ -248,7 +250,8 @@ impl Worker {
     /// The remote declined the batch. One member may be the cause: each half by
     /// itself, until it is found and all others are written.
     fn write_declined(&mut self, drafted: Vec<Drafted>, reason: &str) {
-        let commits = drafted.iter().filter(|(_, result)| matches!(result, Ok(Outcome::Committed(_)))).count();
+        let commits =
+            drafted.iter().filter(|(_, result)| matches!(result, Ok(Outcome::Committed(_)))).count();
         if commits <= 1 {
             let declined = drafted.into_iter().map(|(pending, result)| {
                 let result = match result {
@@ -421,7 +424,9 @@ impl Pace {
         let wait = if self.recent.len() < self.max_per_minute {
             Duration::ZERO
         } else {
-            self.recent.pop_front().map_or(Duration::ZERO, |oldest| (oldest + MINUTE).saturating_duration_since(now))
+            self.recent
+                .pop_front()
+                .map_or(Duration::ZERO, |oldest| (oldest + MINUTE).saturating_duration_since(now))
         };
         self.recent.push_back(now + wait);
         wait

@@ -1,3 +1,3 @@
-//! What tests of several crates need: everything that can be real is real.
+//! Dev-only harness of the tests: real repositories and real archives.
 
-pub mod artifact;
+pub mod origin;

@@ -1,0 +1,180 @@
+//! A real bare git repository that plays the remote of the config repository.
+
+use std::{
+    fs,
+    io::Write,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use tempfile::TempDir;
+
+pub const BRANCH: &str = "main";
+
+/// Lives as long as the value. Panics on every failure: it is for tests.
+pub struct Origin {
+    directory: TempDir,
+}
+
+impl Origin {
+    /// Without any commit.
+    pub fn empty() -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let origin = Self { directory };
+        run(Command::new("git").args(["init", "--quiet", "--bare", "-b", BRANCH]).arg(origin.path()));
+        origin
+    }
+
+    /// With one commit of a README, as every config repository begins.
+    pub fn new() -> Self {
+        let origin = Self::empty();
+        origin.commit("first commit", &[("README.md", "# Config\n")]);
+        origin
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.directory.path().join("config.git")
+    }
+
+    /// A `file://` URL: git treats it as a remote, not as a directory to share objects with.
+    pub fn url(&self) -> String {
+        format!("file://{}", self.path().display())
+    }
+
+    /// Commits files as somebody else would, on top of what is there; returns the commit id.
+    pub fn commit(&self, message: &str, files: &[(&str, &str)]) -> String {
+        self.commit_on(BRANCH, message, files)
+    }
+
+    pub fn commit_on(&self, branch: &str, message: &str, files: &[(&str, &str)]) -> String {
+        loop {
+            let parent = self.try_git(&["rev-parse", "--quiet", "--verify", &format!("refs/heads/{branch}")]);
+            let mut stream = format!(
+                "commit refs/heads/{branch}\ncommitter Other <other@example.com> now\ndata {}\n{message}\n",
+                message.len()
+            );
+            if let Some(parent) = &parent {
+                stream.push_str(&format!("from {parent}\n"));
+            }
+            for (path, contents) in files {
+                stream.push_str(&format!("M 100644 inline {path}\ndata {}\n{contents}\n", contents.len()));
+            }
+            // Fails when somebody else was faster.
+            if self.fast_import(&stream) {
+                return self.head_of(branch);
+            }
+        }
+    }
+
+    fn fast_import(&self, stream: &str) -> bool {
+        let mut child = Command::new("git")
+            .args(["fast-import", "--quiet", "--date-format=now"])
+            .current_dir(self.path())
+            .stdin(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("git fast-import");
+        child.stdin.take().expect("piped").write_all(stream.as_bytes()).expect("git reads");
+        child.wait().expect("git ends").success()
+    }
+
+    /// The id of the newest commit.
+    pub fn head(&self) -> String {
+        self.head_of(BRANCH)
+    }
+
+    fn head_of(&self, branch: &str) -> String {
+        self.git(&["rev-parse", &format!("refs/heads/{branch}")])
+    }
+
+    /// The output of a git command in the repository, without the line break at its end.
+    pub fn git(&self, arguments: &[&str]) -> String {
+        self.try_git(arguments).unwrap_or_else(|| panic!("git {arguments:?} failed"))
+    }
+
+    fn try_git(&self, arguments: &[&str]) -> Option<String> {
+        let output = Command::new("git").args(arguments).current_dir(self.path()).output().expect("git runs");
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
+    }
+
+    /// The contents of a file in the newest commit.
+    pub fn file(&self, path: &str) -> Option<Vec<u8>> {
+        let output = Command::new("git")
+            .args(["cat-file", "blob", &format!("{BRANCH}:{path}")])
+            .current_dir(self.path())
+            .output()
+            .expect("git runs");
+        output.status.success().then_some(output.stdout)
+    }
+
+    /// `mode path` of every file below a directory in the newest commit, sorted.
+    /// An empty path is the whole repository.
+    pub fn files(&self, directory: &str) -> Vec<String> {
+        let directory = if directory.is_empty() { "." } else { directory };
+        let listing = self.git(&["ls-tree", "-r", "--format=%(objectmode) %(path)", BRANCH, "--", directory]);
+        listing.lines().map(str::to_owned).collect()
+    }
+
+    /// The titles of all commits, newest first.
+    pub fn titles(&self) -> Vec<String> {
+        self.git(&["log", "--format=%s", BRANCH]).lines().map(str::to_owned).collect()
+    }
+
+    /// Panics unless the repository is whole and without anything that git warns of.
+    pub fn assert_clean(&self) {
+        let output = Command::new("git")
+            .args(["fsck", "--strict", "--full", "--no-dangling", "--no-progress"])
+            .current_dir(self.path())
+            .output()
+            .expect("git runs");
+        let said = [output.stdout, output.stderr].concat();
+        assert!(output.status.success() && said.is_empty(), "{}", String::from_utf8_lossy(&said));
+    }
+
+    /// Installs a hook, a shell script without its first line.
+    pub fn set_hook(&self, name: &str, script: &str) {
+        let path = self.hook(name);
+        fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("the hook is written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("the hook is executable");
+    }
+
+    pub fn remove_hook(&self, name: &str) {
+        fs::remove_file(self.hook(name)).expect("the hook is there");
+    }
+
+    fn hook(&self, name: &str) -> PathBuf {
+        let hooks = self.path().join("hooks");
+        fs::create_dir_all(&hooks).expect("the directory of hooks");
+        hooks.join(name)
+    }
+
+    /// Makes the remote unreachable until [`Origin::come_back`].
+    pub fn go_away(&self) {
+        fs::rename(self.path(), self.away()).expect("the repository is there");
+    }
+
+    pub fn come_back(&self) {
+        fs::rename(self.away(), self.path()).expect("the repository is away");
+    }
+
+    fn away(&self) -> PathBuf {
+        self.directory.path().join("away.git")
+    }
+
+    /// Where a test may keep what belongs to this origin.
+    pub fn scratch(&self) -> &Path {
+        self.directory.path()
+    }
+}
+
+impl Default for Origin {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn run(command: &mut Command) {
+    let status = command.status().expect("git is installed");
+    assert!(status.success(), "{command:?}");
+}
