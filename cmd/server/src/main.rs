@@ -1,1 +1,16 @@
-fn main() {}
+//! The release server: accepts releases over HTTP and writes them to the config repository.
+
+mod cli;
+mod events;
+mod flags;
+mod http;
+mod lifecycle;
+mod start;
+mod tokens;
+mod wiring;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::run()
+}

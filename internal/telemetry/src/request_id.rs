@@ -30,7 +30,8 @@ impl RequestId {
 
     /// A span whose log lines all carry the id.
     pub fn span(&self) -> tracing::Span {
-        tracing::info_span!("request", requestId = self.as_str())
+        // Of the highest level, so that errors have the id even where only errors are logged.
+        tracing::error_span!("request", requestId = self.as_str())
     }
 }
 

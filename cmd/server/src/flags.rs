@@ -1,0 +1,264 @@
+//! The flags of `server start`. What the field's server calls the same is the same.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, ValueEnum, builder::BoolishValueParser};
+use release_core::artifact;
+use release_storage::Limits;
+use url::Url;
+
+use crate::http::auth::{TokenList, Tokens};
+
+/// No `Debug`: some of these are secrets.
+#[derive(Args)]
+pub(crate) struct StartFlags {
+    /// Port that the HTTP API listens on
+    #[arg(long, env = "HTTP_PORT", default_value_t = 8080)]
+    pub(crate) http_port: u16,
+    /// How long a request may take
+    #[arg(long, default_value = "20s", value_parser = humantime::parse_duration)]
+    pub(crate) timeout: Duration,
+    /// Where clients reach this server, for the upload URLs it hands out [default: http://localhost:<port>]
+    #[arg(long, env = "EXTERNAL_URL", value_parser = release_client::parse_base_url)]
+    pub(crate) external_url: Option<Url>,
+    /// How long requests and releases in flight may take to finish when the server is told to stop
+    #[arg(long, default_value = "25s", value_parser = humantime::parse_duration)]
+    pub(crate) shutdown_timeout: Duration,
+    /// Directory of all that the server keeps on disk: the copy of the config repository, artifacts,
+    /// accepted events, generated tokens
+    /// [default: $XDG_DATA_HOME/release-manager, ~/.local/share/release-manager, or
+    /// /var/lib/release-manager without a home]
+    #[arg(long, env = "DATA_DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) tokens: TokenFlags,
+    #[command(flatten)]
+    pub(crate) git: GitFlags,
+    #[command(flatten)]
+    pub(crate) broker: BrokerFlags,
+    #[command(flatten)]
+    pub(crate) artifacts: ArtifactFlags,
+    #[command(flatten)]
+    pub(crate) log: LogFlags,
+}
+
+impl StartFlags {
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.data_dir.clone().unwrap_or_else(default_data_dir)
+    }
+
+    pub(crate) fn external_url(&self) -> Url {
+        let local = || Url::parse(&format!("http://localhost:{}", self.http_port)).expect("it is a URL");
+        self.external_url.clone().unwrap_or_else(local)
+    }
+}
+
+/// `$XDG_DATA_HOME/release-manager`, `~/.local/share/release-manager`, or
+/// `/var/lib/release-manager` for a user without a home.
+pub(crate) fn default_data_dir() -> PathBuf {
+    let directory =
+        |variable| std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
+    directory("XDG_DATA_HOME")
+        .or_else(|| directory("HOME").map(|home| home.join(".local/share")))
+        .unwrap_or_else(|| PathBuf::from("/var/lib"))
+        .join("release-manager")
+}
+
+/// Without any of them each audience gets a generated token.
+#[derive(Args)]
+pub(crate) struct TokenFlags {
+    /// Tokens that hamctl may log in with, separated by commas
+    #[arg(long, env = "HAMCTL_AUTH_TOKEN", hide_env_values = true, value_name = "TOKENS")]
+    hamctl_auth_token: Option<TokenList>,
+    /// Tokens that artifact may log in with, separated by commas
+    #[arg(long, env = "ARTIFACT_AUTH_TOKEN", hide_env_values = true, value_name = "TOKENS")]
+    artifact_auth_token: Option<TokenList>,
+    /// Tokens that daemon may log in with, separated by commas
+    #[arg(long, env = "DAEMON_AUTH_TOKEN", hide_env_values = true, value_name = "TOKENS")]
+    daemon_auth_token: Option<TokenList>,
+}
+
+impl TokenFlags {
+    pub(crate) fn tokens(&self) -> Tokens {
+        Tokens {
+            hamctl: self.hamctl_auth_token.clone().unwrap_or_default(),
+            artifact: self.artifact_auth_token.clone().unwrap_or_default(),
+            daemon: self.daemon_auth_token.clone().unwrap_or_default(),
+        }
+    }
+}
+
+#[derive(Args)]
+pub(crate) struct GitFlags {
+    /// URL of the config repository: ssh, https or file
+    #[arg(long, env = "CONFIG_REPO", hide_env_values = true, value_name = "URL")]
+    pub(crate) config_repo: String,
+    /// Branch of the config repository [default: the remote's]
+    #[arg(long, env = "CONFIG_BRANCH", value_name = "BRANCH")]
+    pub(crate) config_branch: Option<String>,
+    /// Private key for a config repository over ssh
+    /// [default: /etc/release-manager/ssh/identity where there is such a file]
+    #[arg(long, value_name = "FILE")]
+    ssh_private_key: Option<PathBuf>,
+    /// Name of the committer in the config repository
+    #[arg(long, default_value = "Release Manager", value_name = "NAME")]
+    pub(crate) git_user: String,
+    /// E-mail address of the committer in the config repository
+    #[arg(long, default_value = "release-manager@localhost", value_name = "E-MAIL")]
+    pub(crate) git_email: String,
+    /// How often the remote is asked for commits of others
+    #[arg(long, default_value = "30s", value_parser = humantime::parse_duration)]
+    pub(crate) git_poll_interval: Duration,
+    /// How long one push or fetch may take
+    #[arg(long, default_value = "30s", value_parser = humantime::parse_duration)]
+    pub(crate) git_timeout: Duration,
+    /// The most pushes in a minute, for remotes that limit them; 0 is no limit
+    #[arg(long, default_value_t = 0, value_name = "COUNT")]
+    pub(crate) git_max_pushes_per_minute: usize,
+}
+
+impl GitFlags {
+    /// `None`: what the machine's ssh configuration gives.
+    pub(crate) fn ssh_key(&self) -> Option<PathBuf> {
+        let mounted =
+            || Some(PathBuf::from("/etc/release-manager/ssh/identity")).filter(|path| path.exists());
+        self.ssh_private_key.clone().or_else(mounted)
+    }
+}
+
+#[derive(Args)]
+pub(crate) struct BrokerFlags {
+    /// Where accepted events wait
+    #[arg(long, value_enum, default_value_t = BrokerType::Embedded)]
+    pub(crate) broker_type: BrokerType,
+    /// How many events the memory broker holds
+    #[arg(long, default_value_t = 1000, value_name = "COUNT")]
+    pub(crate) memory_queue_size: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BrokerType {
+    /// On disk in the data directory
+    Embedded,
+    /// In memory; a restart forgets them
+    Memory,
+}
+
+#[derive(Args)]
+pub(crate) struct ArtifactFlags {
+    /// Name of the spec's file in artifacts; there is only one
+    #[arg(long, default_value = artifact::FILE_NAME, value_parser = [artifact::FILE_NAME], hide = true)]
+    artifact_filename: String,
+    /// Longest zip of an artifact, in bytes
+    #[arg(long, default_value_t = Limits::default().max_zip_bytes, value_name = "BYTES")]
+    artifact_max_bytes: u64,
+    /// The most that an artifact may unpack to, in bytes
+    #[arg(long, default_value_t = Limits::default().max_unpacked_bytes, value_name = "BYTES")]
+    artifact_max_unpacked_bytes: u64,
+    /// The most files and directories in an artifact
+    #[arg(long, default_value_t = Limits::default().max_files, value_name = "COUNT")]
+    artifact_max_files: usize,
+}
+
+impl ArtifactFlags {
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            max_files: self.artifact_max_files,
+            max_unpacked_bytes: self.artifact_max_unpacked_bytes,
+            max_zip_bytes: self.artifact_max_bytes,
+        }
+    }
+}
+
+#[derive(Args)]
+pub(crate) struct LogFlags {
+    /// Least important level that is logged: error, warn, info, debug or trace, also for single parts as
+    /// in info,release_git=debug
+    #[arg(long = "log.level", env = "LOG_LEVEL", default_value = "info", value_name = "LEVEL")]
+    pub(crate) level: String,
+    /// Log for people instead of programs
+    #[arg(
+        long = "log.development", env = "LOG_DEVELOPMENT", default_value_t = false,
+        num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        value_parser = BoolishValueParser::new(), hide_possible_values = true
+    )]
+    pub(crate) development: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Start {
+        #[command(flatten)]
+        flags: StartFlags,
+    }
+
+    fn parse(arguments: &[&str]) -> Result<StartFlags, clap::Error> {
+        Start::try_parse_from(["start"].iter().chain(arguments)).map(|start| start.flags)
+    }
+
+    #[test]
+    fn the_config_repository_is_all_that_must_be_given() {
+        let flags = parse(&["--config-repo", "file:///srv/config"]).ok().unwrap();
+        assert_eq!(flags.http_port, 8080);
+        assert_eq!(flags.timeout, Duration::from_secs(20));
+        assert_eq!(flags.broker.broker_type, BrokerType::Embedded);
+        assert_eq!(flags.external_url().as_str(), "http://localhost:8080/");
+        assert!(flags.tokens.tokens().are_all_empty());
+        assert_eq!(flags.artifacts.limits(), Limits::default());
+        assert!(!flags.log.development);
+        assert!(parse(&[]).is_err());
+    }
+
+    #[test]
+    fn flags_of_the_field_are_understood() {
+        let flags = parse(&[
+            "--config-repo=git@git.example.com:org/config.git",
+            "--hamctl-auth-token=a,b",
+            "--artifact-filename=artifact.json",
+            "--timeout=1m30s",
+            "--log.level=debug",
+            "--log.development=true",
+            "--broker-type=memory",
+            "--memory-queue-size=5",
+        ]);
+        let flags = flags.ok().unwrap();
+        assert_eq!(flags.timeout, Duration::from_secs(90));
+        assert_eq!(flags.broker.broker_type, BrokerType::Memory);
+        assert!(flags.log.development);
+        assert!(flags.tokens.tokens().hamctl.accepts("b"));
+    }
+
+    #[test]
+    fn values_that_cannot_work_are_refused() {
+        for flag in [
+            "--http-port=70000",
+            "--http-port=",
+            "--timeout=soon",
+            "--timeout=-1s",
+            "--external-url=ftp://x",
+            "--external-url=https://user:secret@x",
+            "--broker-type=amqqp",
+            "--memory-queue-size=-1",
+            "--artifact-filename=other.json",
+            "--artifact-max-bytes=many",
+            "--log.development=perhaps",
+        ] {
+            assert!(parse(&["--config-repo=x", flag]).is_err(), "{flag}");
+        }
+    }
+
+    #[test]
+    fn help_shows_no_secret_of_the_environment() {
+        let command = Start::command();
+        let secret = ["HAMCTL_AUTH_TOKEN", "ARTIFACT_AUTH_TOKEN", "DAEMON_AUTH_TOKEN", "CONFIG_REPO"];
+        let hidden = command.get_arguments().filter(|argument| {
+            argument.get_env().is_some_and(|name| secret.iter().any(|secret| name == *secret))
+        });
+        assert_eq!(hidden.filter(|argument| argument.is_hide_env_values_set()).count(), secret.len());
+    }
+}

@@ -1,0 +1,249 @@
+//! Reads the fields of a request and finds all that is wrong with them, not only the first.
+
+use axum::{
+    body::Bytes,
+    extract::{
+        FromRequest, FromRequestParts, RawPathParams, Request,
+        rejection::{BytesRejection, FailedToBufferBody},
+    },
+    http::request::Parts,
+};
+use release_core::{Intent, Name};
+use serde_json::{Map, Value};
+use url::form_urlencoded;
+use uuid::Uuid;
+
+use super::error::ApiError;
+
+/// The longest text of a field, in bytes.
+pub(super) const MAX_TEXT_BYTES: usize = 1024;
+/// The largest `count`.
+const MAX_COUNT: usize = 1000;
+/// How many bad fields one message names.
+const MAX_PROBLEMS: usize = 20;
+/// How much of somebody else's text a message repeats, in characters.
+const MAX_QUOTED_CHARS: usize = 200;
+
+const INTENT_KINDS: &str = "ReleaseArtifact, ReleaseBranch, Promote, Rollback, AutoRelease";
+
+/// The fields of a request. Read each that matters, then [`Fields::finish`].
+///
+/// A field is named by its path, as in `intent.promote.fromEnvironment`. `null` is as
+/// good as missing. A method that returns `None` has noted why.
+#[derive(Debug)]
+pub(super) struct Fields {
+    values: Value,
+    problems: Vec<String>,
+}
+
+impl Fields {
+    pub(super) fn new(values: Map<String, Value>) -> Self {
+        Self { values: Value::Object(values), problems: Vec::new() }
+    }
+
+    pub(super) fn from_json(body: &[u8]) -> Result<Self, ApiError> {
+        if body.trim_ascii().is_empty() {
+            return Err(ApiError::NoBody);
+        }
+        match serde_json::from_slice(body).map_err(ApiError::NotJson)? {
+            Value::Object(values) => Ok(Self::new(values)),
+            _ => Err(ApiError::NotAnObject),
+        }
+    }
+
+    /// The inner `None` is a field that is missing.
+    pub(super) fn value(&mut self, path: &str) -> Option<Option<Value>> {
+        match find(&self.values, path) {
+            Ok(value) => Some(value.cloned()),
+            Err(parent) => {
+                self.refuse(parent, "must be an object");
+                None
+            }
+        }
+    }
+
+    /// Notes what is wrong with a field; `problem` reads on after its name.
+    pub(super) fn refuse(&mut self, field: &str, problem: impl std::fmt::Display) {
+        let problem = format!("{field} {problem}");
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
+    }
+
+    /// A text that may be missing; it is empty then.
+    pub(super) fn optional_text(&mut self, path: &str) -> Option<String> {
+        let problem = match self.value(path)? {
+            None => return Some(String::new()),
+            Some(Value::String(text)) if text.len() > MAX_TEXT_BYTES => {
+                format!("must not be longer than {MAX_TEXT_BYTES} bytes")
+            }
+            Some(Value::String(text)) if text.contains(char::is_control) => {
+                "must not contain control characters".to_owned()
+            }
+            Some(Value::String(text)) => return Some(text),
+            Some(other) => format!("must be a text, not {}", kind_of(&other)),
+        };
+        self.refuse(path, problem);
+        None
+    }
+
+    pub(super) fn text(&mut self, path: &str) -> Option<String> {
+        let text = self.optional_text(path)?;
+        if text.is_empty() {
+            self.refuse(path, "must be given");
+            return None;
+        }
+        Some(text)
+    }
+
+    pub(super) fn name(&mut self, path: &str) -> Option<Name> {
+        let text = self.text(path)?;
+        Name::new(&text).map_err(|problem| self.refuse(path, problem)).ok()
+    }
+
+    /// The inner `None` is a field that is missing or empty.
+    pub(super) fn optional_name(&mut self, path: &str) -> Option<Option<Name>> {
+        let text = self.optional_text(path)?;
+        if text.is_empty() {
+            return Some(None);
+        }
+        Name::new(&text).map(Some).map_err(|problem| self.refuse(path, problem)).ok()
+    }
+
+    pub(super) fn uuid(&mut self, path: &str) -> Option<Uuid> {
+        let text = self.text(path)?;
+        Uuid::parse_str(&text).map_err(|_| self.refuse(path, "must be a UUID")).ok()
+    }
+
+    /// How many of something, from 1 to 1000 and 1 when not given; a text of digits, as queries are.
+    pub(super) fn count(&mut self, path: &str) -> Option<usize> {
+        let text = self.optional_text(path)?;
+        if text.is_empty() {
+            return Some(1);
+        }
+        let count = text.parse().ok().filter(|count| (1..=MAX_COUNT).contains(count));
+        if count.is_none() {
+            self.refuse(path, format_args!("must be a whole number from 1 to {MAX_COUNT}"));
+        }
+        count
+    }
+
+    pub(super) fn intent(&mut self, path: &str) -> Option<Intent> {
+        let kind = self.text(&format!("{path}.type"))?;
+        let detail = match kind.as_str() {
+            "ReleaseBranch" => self.optional_text(&format!("{path}.releaseBranch.branch"))?,
+            "Promote" => self.name_or_empty(&format!("{path}.promote.fromEnvironment"))?,
+            "Rollback" => self.name_or_empty(&format!("{path}.rollback.previousArtifactId"))?,
+            _ => String::new(),
+        };
+        let intent = Intent::from_kind(&kind, &detail);
+        if intent.is_none() {
+            self.refuse(&format!("{path}.type"), format_args!("must be one of {INTENT_KINDS}"));
+        }
+        intent
+    }
+
+    fn name_or_empty(&mut self, path: &str) -> Option<String> {
+        Some(self.optional_name(path)?.map(|name| name.to_string()).unwrap_or_default())
+    }
+
+    /// What `build` makes of the fields that were read, or all that is wrong with them.
+    /// `build` is to return `None` only when one of them is `None`.
+    pub(super) fn finish<T>(mut self, build: impl FnOnce() -> Option<T>) -> Result<T, ApiError> {
+        match build() {
+            Some(built) if self.problems.is_empty() => Ok(built),
+            _ => {
+                let more = self.problems.len().saturating_sub(MAX_PROBLEMS);
+                if more > 0 {
+                    self.problems.truncate(MAX_PROBLEMS);
+                    self.problems.push(format!("and {more} more"));
+                }
+                Err(ApiError::Fields(self.problems))
+            }
+        }
+    }
+}
+
+/// Follows a path of field names. The error is the path of what should be an object and is not.
+fn find<'v, 'p>(values: &'v Value, path: &'p str) -> Result<Option<&'v Value>, &'p str> {
+    let mut value = values;
+    let mut walked = 0;
+    for part in path.split('.') {
+        let Value::Object(fields) = value else { return Err(&path[..walked]) };
+        let Some(next) = fields.get(part).filter(|next| !next.is_null()) else { return Ok(None) };
+        value = next;
+        walked += part.len() + usize::from(walked > 0);
+    }
+    Ok(Some(value))
+}
+
+/// Somebody else's text, short and on one line.
+pub(super) fn quoted(text: &str) -> String {
+    let mut short: String =
+        text.chars().take(MAX_QUOTED_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    short
+}
+
+fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
+/// Extractor: the fields of the JSON body.
+pub(super) struct Body(pub(super) Fields);
+
+impl<S: Send + Sync> FromRequest<S> for Body {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let body = Bytes::from_request(request, state).await.map_err(|rejection| match rejection {
+            BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => {
+                ApiError::BodyTooLong
+            }
+            _ => ApiError::BodyCutOff,
+        })?;
+        Fields::from_json(&body).map(Self)
+    }
+}
+
+/// Extractor: the fields of the address, those of the path and those of the query.
+pub(super) struct Address(pub(super) Fields);
+
+impl<S: Send + Sync> FromRequestParts<S> for Address {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let path =
+            RawPathParams::from_request_parts(parts, state).await.map_err(|_| ApiError::AddressNotUtf8)?;
+        Ok(Self(address_fields(path.iter(), parts.uri.query().unwrap_or_default())))
+    }
+}
+
+fn address_fields<'a>(path: impl Iterator<Item = (&'a str, &'a str)>, query: &str) -> Fields {
+    let mut values = Map::new();
+    let mut repeated = Vec::new();
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        if values.insert(name.to_string(), value.as_ref().into()).is_some() {
+            repeated.push(quoted(&name));
+        }
+    }
+    // Last, so that a query cannot replace what the route has matched.
+    values.extend(path.map(|(name, value)| (name.to_owned(), value.into())));
+    let mut fields = Fields::new(values);
+    for name in repeated {
+        fields.refuse(&name, "must be given once");
+    }
+    fields
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,33 @@
+//! What Kubernetes and Prometheus ask.
+
+use axum::{
+    Json,
+    extract::State,
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::IntoResponse,
+};
+use release_api::v1::ReadyResponse;
+use release_telemetry::metrics;
+
+use super::AppState;
+
+/// `GET /ping`: the process lives.
+pub(super) async fn ping() -> &'static str {
+    "pong"
+}
+
+/// `GET /ready`: the server can do its work, or why it cannot.
+pub(super) async fn ready(State(state): State<AppState>) -> (StatusCode, Json<ReadyResponse>) {
+    let problems = match state.flow() {
+        Ok(flow) => flow.problems(),
+        Err(starting) => vec![starting.to_string()],
+    };
+    let ready = problems.is_empty();
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(ReadyResponse { ready, problems }))
+}
+
+/// `GET /metrics`
+pub(super) async fn metrics(State(state): State<AppState>) -> impl IntoResponse {
+    ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], state.metrics().encode())
+}

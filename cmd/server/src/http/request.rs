@@ -1,0 +1,93 @@
+//! What every request gets: an id, a span, a line in the log and a place in the metrics.
+
+use std::time::Instant;
+
+use axum::{
+    extract::{MatchedPath, Request, State},
+    http::{HeaderMap, HeaderValue, Method},
+    middleware::Next,
+    response::Response,
+};
+use release_api::REQUEST_ID_HEADER;
+use release_telemetry::{Metrics, RequestId};
+use tracing::{Instrument, field::Empty};
+
+use super::error::Reason;
+
+tokio::task_local! {
+    static CURRENT: RequestId;
+}
+
+/// The id of the request that is being answered; a fresh one outside of any.
+pub(crate) fn current_id() -> RequestId {
+    CURRENT.try_with(Clone::clone).unwrap_or_else(|_| RequestId::random())
+}
+
+/// The outermost layer.
+pub(super) async fn observe(
+    State(metrics): State<Metrics>,
+    route: Option<MatchedPath>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let id = id_of(request.headers());
+    let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
+    let method = request.method().clone();
+    // Handlers fill in what they learn from the request with `Span::record`.
+    let span = tracing::error_span!(
+        "http",
+        method = method_label(&method),
+        route,
+        service = Empty,
+        environment = Empty,
+        "artifact-id" = Empty,
+        event = Empty,
+        releaser = Empty,
+        intent = Empty,
+    );
+    let started = Instant::now();
+    let answer = async {
+        let response = next.run(request).await;
+        log(&method, &response);
+        response
+    };
+    let answer = answer.instrument(span).instrument(id.span());
+    let mut response = CURRENT.scope(id.clone(), answer).await;
+
+    metrics.observe_request(route, method_label(&method), response.status().as_u16(), started.elapsed());
+    let echo = HeaderValue::from_str(id.as_str()).expect("request ids are visible ASCII");
+    response.headers_mut().insert(REQUEST_ID_HEADER, echo);
+    response
+}
+
+fn id_of(headers: &HeaderMap) -> RequestId {
+    let given = headers.get(REQUEST_ID_HEADER).and_then(|value| value.to_str().ok());
+    given.and_then(RequestId::from_client).unwrap_or_else(RequestId::random)
+}
+
+/// A method is any text; a label must not be.
+fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}
+
+/// One line for each request. Writes are always told, reads only when they fail by our fault.
+fn log(method: &Method, response: &Response) {
+    let status = response.status().as_u16();
+    let reason = response.extensions().get().map(|Reason(reason)| reason.as_str());
+    match (status, reason) {
+        (500, _) => tracing::error!(status, reason, "Request failed"),
+        (503, Some(_)) => tracing::warn!(status, reason, "Request not served"),
+        _ if method.is_safe() => tracing::debug!(status, reason, "Request answered"),
+        (400.., _) => tracing::info!(status, reason, "Request refused"),
+        _ => tracing::info!(status, "Request done"),
+    }
+}

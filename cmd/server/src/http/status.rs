@@ -1,0 +1,17 @@
+//! `GET /status`
+
+use axum::{Json, extract::State};
+use release_api::StatusResponse;
+
+use super::{AppState, error::ApiError, fields::Address};
+
+pub(super) async fn status(
+    State(state): State<AppState>,
+    Address(mut fields): Address,
+) -> Result<Json<StatusResponse>, ApiError> {
+    let service = fields.name("service");
+    let namespace = fields.optional_name("namespace");
+    let (service, namespace) = fields.finish(|| Some((service?, namespace?)))?;
+    let flow = state.flow()?;
+    state.timed("status", flow.status(service, namespace)).await.map(Json)
+}

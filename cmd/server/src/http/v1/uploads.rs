@@ -1,0 +1,36 @@
+//! `PUT /api/v1/uploads/{service}/{artifact_id}`: takes what an upload URL was made for.
+
+use axum::{
+    body::Body,
+    extract::{Query, State, rejection::QueryRejection},
+    http::{HeaderMap, StatusCode},
+};
+use chrono::Utc;
+use release_storage::{UploadError, UploadQuery};
+use tracing::Span;
+
+use crate::http::{AppState, error::ApiError, fields::Address};
+
+const CONTENT_MD5: &str = "content-md5";
+
+pub(super) async fn receive(
+    State(state): State<AppState>,
+    Address(mut fields): Address,
+    query: Result<Query<UploadQuery>, QueryRejection>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<StatusCode, ApiError> {
+    let service = fields.name("service");
+    let artifact_id = fields.name("artifact_id");
+    let (service, artifact_id) = fields.finish(|| Some((service?, artifact_id?)))?;
+    Span::current().record("service", service.as_str()).record("artifact-id", artifact_id.as_str());
+
+    let Query(query) = query.map_err(|_| ApiError::Upload(UploadError::BadSignature))?;
+    let content_md5 = headers.get(CONTENT_MD5).and_then(|value| value.to_str().ok());
+    let store = &state.backend()?.store;
+    store
+        .receive(&service, &artifact_id, &query, content_md5, body.into_data_stream(), Utc::now())
+        .await
+        .map_err(ApiError::Upload)?;
+    Ok(StatusCode::OK)
+}

@@ -1,0 +1,54 @@
+//! How the server stops. The only place that knows about signals.
+
+use std::{io, process, time::Duration};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// The exit status after a second signal.
+const IMPATIENT: i32 = 130;
+
+/// Tells everybody when the server is to stop.
+#[derive(Clone)]
+pub(crate) struct Lifecycle {
+    stopping: CancellationToken,
+}
+
+impl Lifecycle {
+    /// The first SIGTERM or SIGINT stops the server, the second ends the process at once. What
+    /// was accepted is on disk by then and goes on after the next start.
+    pub(crate) fn of_this_process() -> io::Result<Self> {
+        let terminate = signal(SignalKind::terminate())?;
+        let interrupt = signal(SignalKind::interrupt())?;
+        let lifecycle = Self { stopping: CancellationToken::new() };
+        tokio::spawn(lifecycle.clone().listen(terminate, interrupt));
+        Ok(lifecycle)
+    }
+
+    /// Cancelled when the server is to stop.
+    pub(crate) fn stopping(&self) -> CancellationToken {
+        self.stopping.clone()
+    }
+
+    /// Waits until the time for an orderly stop is over.
+    pub(crate) async fn overdue(&self, shutdown_timeout: Duration) {
+        self.stopping.cancelled().await;
+        tokio::time::sleep(shutdown_timeout).await;
+    }
+
+    async fn listen(self, mut terminate: Signal, mut interrupt: Signal) {
+        next(&mut terminate, &mut interrupt).await;
+        tracing::info!("Stopping; a second signal ends the server at once");
+        self.stopping.cancel();
+        next(&mut terminate, &mut interrupt).await;
+        tracing::warn!("Ended by a second signal");
+        process::exit(IMPATIENT);
+    }
+}
+
+async fn next(terminate: &mut Signal, interrupt: &mut Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}

@@ -1,0 +1,58 @@
+//! `server start`
+
+use std::net::Ipv6Addr;
+
+use anyhow::{Context, bail};
+use release_telemetry::{Metrics, logs};
+use tokio::net::TcpListener;
+
+use crate::{
+    flags::StartFlags,
+    http::{self, AppState},
+    lifecycle::Lifecycle,
+    tokens, wiring,
+};
+
+/// Runs until a signal, and then until all that is in flight is done or its time is up.
+pub(crate) async fn run(flags: StartFlags) -> anyhow::Result<()> {
+    logs::init(&flags.log.level, flags.log.development)?;
+    let lifecycle = Lifecycle::of_this_process().context("signals cannot be received")?;
+    tokio::select! {
+        result = serve(&flags, &lifecycle) => result,
+        () = lifecycle.overdue(flags.shutdown_timeout) => {
+            bail!("not everything was finished in time; what was accepted goes on after the next start")
+        }
+    }
+}
+
+async fn serve(flags: &StartFlags, lifecycle: &Lifecycle) -> anyhow::Result<()> {
+    let tokens = tokens::load(flags.tokens.tokens(), &flags.data_dir())?;
+    let metrics = Metrics::new();
+    let state = AppState::new(metrics.clone());
+    let router = http::router(state.clone(), &tokens, flags.timeout);
+    let listener = listen(flags.http_port).await?;
+    tracing::info!(port = flags.http_port, "Listening");
+    let connections = tokio::spawn(http::serve(listener, router, lifecycle.stopping()));
+
+    let stopping = lifecycle.stopping();
+    tokio::select! {
+        backend = wiring::build_backend(flags, &metrics) => {
+            state.started(backend?);
+            tracing::info!("Ready");
+        }
+        () = stopping.cancelled() => {}
+    }
+    connections.await.context("the HTTP server broke")?;
+    tracing::info!("Stopped");
+    Ok(())
+}
+
+/// On all addresses, of IPv6 and IPv4 where the machine has both.
+async fn listen(port: u16) -> anyhow::Result<TcpListener> {
+    if let Ok(listener) = TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await {
+        return Ok(listener);
+    }
+    TcpListener::bind(("0.0.0.0", port))
+        .await
+        .with_context(|| format!("port {port} cannot be listened on; choose another with --http-port"))
+}
