@@ -1,1 +1,19 @@
-fn main() {}
+//! `hamctl`: what people use to release, promote, roll back and look.
+
+mod args;
+mod candidates;
+mod commands;
+mod context;
+mod explain;
+mod follow;
+mod git;
+mod output;
+mod releasing;
+mod shuttle;
+mod template;
+mod times;
+
+fn main() -> std::process::ExitCode {
+    candidates::answer_shell();
+    commands::main()
+}

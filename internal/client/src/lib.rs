@@ -14,7 +14,7 @@ use release_api::{
     ReleaseRequest, ReleaseResponse, StatusResponse,
 };
 use release_core::Spec;
-use reqwest::Url;
+pub use reqwest::Url;
 
 use call::{Call, Repeat};
 pub use config::{BaseUrlError, ClientConfig, Secret, parse_base_url};

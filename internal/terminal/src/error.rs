@@ -63,6 +63,12 @@ impl CliError {
         self
     }
 
+    /// The same error told in other words, for a caller that knows more.
+    #[must_use]
+    pub fn with_sentence(self, sentence: impl Into<String>) -> Self {
+        Self { sentence: sentence.into(), ..self }
+    }
+
     pub fn exit(&self) -> Exit {
         self.exit
     }
@@ -77,8 +83,11 @@ impl CliError {
 
     pub(crate) fn lines(&self) -> Vec<Line> {
         let error = Line::new().bad("error:").plain(' ').plain(self.sentence_with_reference());
-        let hint = |hint: &String| Line::new().strong("hint:").plain(' ').plain(hint);
-        std::iter::once(error).chain(self.hints.iter().map(hint)).collect()
+        std::iter::once(error).chain(self.hint_lines()).collect()
+    }
+
+    pub(crate) fn hint_lines(&self) -> impl Iterator<Item = Line> {
+        self.hints.iter().map(|hint| Line::new().strong("hint:").plain(' ').plain(hint))
     }
 }
 

@@ -71,6 +71,13 @@ impl Printer {
         self.note(Line::new().strong("warning:").plain(' ').plain(sentence));
     }
 
+    /// Only an error's hints, for a command that showed its sentence in its own way.
+    pub fn hints(&self, error: &CliError) {
+        for line in error.hint_lines() {
+            self.note(line);
+        }
+    }
+
     pub(crate) fn stderr_is_terminal(&self) -> bool {
         self.stderr_is_terminal
     }

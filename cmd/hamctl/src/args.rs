@@ -1,0 +1,112 @@
+//! The command line. Help texts live beside what they explain.
+
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, builder::NonEmptyStringValueParser};
+use clap_complete::engine::ArgValueCandidates;
+use release_client::{BaseUrlError, parse_base_url};
+
+use crate::{
+    candidates,
+    commands::{completion, describe_artifact, describe_release, promote, release, rollback, status},
+};
+
+/// Release services to environments, and see what runs where.
+#[derive(Debug, Parser)]
+#[command(name = "hamctl", version, propagate_version = false, disable_version_flag = true)]
+#[command(after_help = "\
+Log in with a token in the environment variable HAMCTL_AUTH_TOKEN.
+Exit status: 0 ok, 1 failed, 2 wrong usage.
+
+Examples:
+  hamctl status --service product
+  hamctl release --service product --branch master --env dev
+  hamctl promote --service product --env prod --wait")]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: GlobalArgs,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GlobalArgs {
+    /// Where the release server is, like <https://release.example.com>.
+    #[arg(long, global = true, env = "HAMCTL_URL", value_name = "URL", value_parser = base_url)]
+    pub(crate) http_base_url: Option<BaseUrl>,
+    /// How long to wait for one answer of the server.
+    #[arg(long, global = true, default_value = "120s", value_name = "DURATION", value_parser = duration)]
+    pub(crate) http_timeout: Duration,
+    /// The service; without it, `vars.service` of the `shuttle.yaml` in this directory.
+    #[arg(long, global = true, env = "HAMCTL_SERVICE", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(add = ArgValueCandidates::new(candidates::services))]
+    pub(crate) service: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Promote(promote::PromoteArgs),
+    Release(release::ReleaseArgs),
+    Rollback(rollback::RollbackArgs),
+    Status(status::StatusArgs),
+    #[command(subcommand)]
+    Describe(Describe),
+    Completion(completion::CompletionArgs),
+    /// Print the version of this program.
+    #[command(after_help = "Example:\n  hamctl version")]
+    Version,
+}
+
+/// Show details of releases or artifacts.
+#[derive(Debug, Subcommand)]
+#[command(after_help = "\
+Examples:
+  hamctl describe release --service product --env dev
+  hamctl describe artifact --service product")]
+pub(crate) enum Describe {
+    #[command(visible_alias = "releases")]
+    Release(describe_release::DescribeReleaseArgs),
+    #[command(visible_alias = "artifacts")]
+    Artifact(describe_artifact::DescribeArtifactArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NamespaceArgs {
+    /// The service's namespace; without it, `vars.k8s.namespace` of the `shuttle.yaml` in
+    /// this directory, else the one named like the environment.
+    #[arg(long, short)]
+    pub(crate) namespace: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WaitArgs {
+    /// Wait until the release's commit is in the config repository.
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// How long `--wait` waits at most.
+    #[arg(long, default_value = "10m", value_name = "DURATION", value_parser = duration)]
+    pub(crate) wait_timeout: Duration,
+}
+
+/// A checked base URL of the server.
+pub(crate) type BaseUrl = release_client::Url;
+
+fn base_url(text: &str) -> Result<BaseUrl, BaseUrlError> {
+    parse_base_url(text)
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let duration =
+        humantime::parse_duration(text).map_err(|_| "write it like 90s, 2m or 1h30m".to_owned())?;
+    if duration.is_zero() { Err("must be longer than nothing".to_owned()) } else { Ok(duration) }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_has_no_contradictions() {
+        super::Cli::command().debug_assert();
+    }
+}

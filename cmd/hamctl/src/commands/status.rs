@@ -1,0 +1,70 @@
+use clap::Args;
+use release_api::{Environment, StatusResponse};
+use release_terminal::{CliError, Exit, Line};
+
+use crate::{
+    args::NamespaceArgs,
+    context::Context,
+    explain::explain,
+    output::{Output, OutputArgs},
+    template::values,
+    times::local_millis,
+};
+
+/// Show what runs where.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hamctl status --service product
+  hamctl status --service product --output json
+  hamctl status --service product --template '{{ range .Environments }}{{ .Name }} {{ .Tag }}\n{{ end }}'")]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    namespace: NamespaceArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+pub(crate) async fn run(context: &Context<'_>, args: &StatusArgs) -> Result<Exit, CliError> {
+    let namespace = context.namespace(&args.namespace);
+    let status = context.client.status(&context.service, &namespace).await.map_err(explain)?;
+    match args.output.choice() {
+        Output::Plain => print(context, &status),
+        Output::Format(format) => format.print(context.printer, &status)?,
+        Output::Template(template) => {
+            template.print(context.printer, values::status(&context.service, &status))?;
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+fn print(context: &Context<'_>, status: &StatusResponse) {
+    let printer = context.printer;
+    printer.line(Line::new().plain("Status for service ").strong(&context.service));
+    printer.line("");
+    let width = status.environments.iter().map(|e| e.name.chars().count()).max().unwrap_or_default() + 1;
+    for environment in &status.environments {
+        printer.line(line(environment, width));
+    }
+    if status.environments.iter().all(|environment| environment.tag.is_empty()) {
+        printer.line("Nothing of this service runs anywhere.");
+        if status.default_namespaces {
+            printer.note("hint: is it in another namespace than the environment's? Name it with --namespace");
+        }
+    }
+}
+
+/// `dev:  2021-06-23 08:42:22 master-1234-5678 by Jane Doe: Useful bits`
+fn line(environment: &Environment, width: usize) -> Line {
+    let line = Line::new().strong(format_args!("{:width$}", format!("{}:", environment.name))).plain(' ');
+    if environment.tag.is_empty() {
+        return line.dim("nothing");
+    }
+    let line = match local_millis(environment.date) {
+        Some(date) => line.dim(date).plain(' '),
+        None => line,
+    };
+    let author = if environment.author.is_empty() { &environment.committer } else { &environment.author };
+    let message = environment.message.lines().next().unwrap_or_default();
+    line.good(&environment.tag).plain(format_args!(" by {author}: {message}"))
+}
