@@ -46,7 +46,7 @@ struct Inner {
     limits: Limits,
     signer: Signer,
     cache: Cache,
-    turns: Semaphore,
+    turns: Arc<Semaphore>,
 }
 
 impl DirectoryStore {
@@ -67,15 +67,20 @@ impl DirectoryStore {
             limits,
             signer,
             cache: Cache::new(),
-            turns: Semaphore::new(MAX_OPEN_ZIPS),
+            turns: Arc::new(Semaphore::new(MAX_OPEN_ZIPS)),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Runs blocking work when it is its turn.
     async fn in_turn<T: Send + 'static>(&self, work: impl FnOnce(&Inner) -> T + Send + 'static) -> T {
-        let _turn = self.inner.turns.acquire().await.expect("the semaphore is never closed");
-        self.blocking(work).await
+        let turn = self.inner.turns.clone().acquire_owned().await.expect("the semaphore is never closed");
+        // The work goes on when nobody waits for it any more, and so does its turn.
+        self.blocking(move |inner| {
+            let _turn = turn;
+            work(inner)
+        })
+        .await
     }
 
     async fn blocking<T: Send + 'static>(&self, work: impl FnOnce(&Inner) -> T + Send + 'static) -> T {

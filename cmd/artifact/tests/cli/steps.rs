@@ -7,73 +7,28 @@ use release_core::artifact::{StageData, zero_time};
 
 use crate::{INIT, Job};
 
+/// All steps with all their flags, and what they printed.
+fn full_job(job: &Job) -> String {
+    let optional = "--namespace team --squad aura --provider GitHub --url https://git.example.com/svc \
+        --name svc-repo --shuttle-plan-sha 67e9 --shuttle-plan-url git://plan --shuttle-plan-message Plan \
+        --shuttle-plan-branch main --ci-job-url https://ci.example.com/84 --user-mappings a@b=c@d";
+    let steps = [
+        "add build --image registry/svc --tag 1 --docker-version 29.0",
+        "add push --image registry/svc --tag 1 --docker-version 29.0",
+        "add test --url https://t --passed 10 --failed 1 --skipped 2",
+        "add snyk-code --snyk-version 1 --url https://s --language go --high 1 --medium 2 --low 3",
+        "add snyk-docker --tag 1 --snyk-version 1 --url https://s --base-image alpine --high 4",
+        "end",
+        "successful",
+    ];
+    let init = job.run(&[&INIT[..], &words(optional)].concat());
+    let reports: String = steps.iter().map(|step| job.run(&words(step))).collect();
+    init + &reports
+}
+
 #[test]
-fn a_job_from_start_to_end() {
-    let job = Job::new();
-    let optional = [
-        "--namespace",
-        "team",
-        "--squad",
-        "aura",
-        "--provider",
-        "GitHub",
-        "--url",
-        "https://git.example.com/svc",
-        "--name",
-        "svc-repo",
-        "--shuttle-plan-sha",
-        "67e9",
-        "--shuttle-plan-url",
-        "git://plan",
-        "--shuttle-plan-message",
-        "Plan it",
-        "--shuttle-plan-branch",
-        "main",
-        "--ci-job-url",
-        "https://ci.example.com/84",
-        "--user-mappings",
-        "a@b=c@d",
-    ];
-    let steps: [&[&str]; 8] = [
-        &[&INIT[..], &optional].concat(),
-        &["add", "build", "--image", "registry/svc", "--tag", "1", "--docker-version", "29.0"],
-        &["add", "push", "--image", "registry/svc", "--tag", "1", "--docker-version", "29.0"],
-        &["add", "test", "--url", "https://t", "--passed", "10", "--failed", "1", "--skipped", "2"],
-        &[
-            "add",
-            "snyk-code",
-            "--snyk-version",
-            "1",
-            "--url",
-            "https://s",
-            "--language",
-            "go",
-            "--high",
-            "1",
-            "--medium",
-            "2",
-            "--low",
-            "3",
-        ],
-        &[
-            "add",
-            "snyk-docker",
-            "--tag",
-            "1",
-            "--snyk-version",
-            "1",
-            "--url",
-            "https://s",
-            "--base-image",
-            "alpine",
-            "--high",
-            "4",
-        ],
-        &["end"],
-        &["successful"],
-    ];
-    let reports: String = steps.iter().map(|step| job.run(step)).collect();
-    assert_snapshot!(reports, @"
+fn each_step_says_what_it_did() {
+    assert_snapshot!(full_job(&Job::new()), @"
     exit: 0
     stdout:
     Artifact master-1-2 of service svc started
@@ -99,7 +54,12 @@ fn a_job_from_start_to_end() {
     stdout:
     The build was successful
     ");
+}
 
+#[test]
+fn each_flag_arrives_in_its_field() {
+    let job = Job::new();
+    full_job(&job);
     let mut spec = job.spec();
     assert!(spec.ci.start <= spec.ci.end && spec.ci.start != zero_time());
     spec.ci.start = zero_time();
@@ -131,7 +91,7 @@ fn a_job_from_start_to_end() {
         "plan": {
           "branch": "main",
           "sha": "67e9",
-          "message": "Plan it",
+          "message": "Plan",
           "url": "git://plan"
         }
       },
@@ -307,6 +267,10 @@ fn a_killed_step_leaves_the_old_or_the_new_file() {
     job.command(&["add", "test", "--passed", "1000"]).assert().success();
     assert_eq!(passed(&job), 1000);
     assert_eq!(fs::read_dir(job.root.path()).unwrap().count(), 1);
+}
+
+fn words(line: &str) -> Vec<&str> {
+    line.split_whitespace().collect()
 }
 
 fn passed(job: &Job) -> u64 {

@@ -322,6 +322,21 @@ async fn readers_see_the_old_or_the_new_artifact_while_it_is_replaced() {
     futures::join!(writer, reader);
 }
 
+#[tokio::test]
+async fn only_a_few_zips_are_open_at_once() {
+    let fixture = Fixture::new(Limits::default());
+    fixture.upload("id", &zip("id")).await.unwrap();
+    let (service, id) = (name("svc"), name("id"));
+    let turns = fixture.store.inner.turns.clone();
+    let all = turns.try_acquire_many(u32::try_from(MAX_OPEN_ZIPS).unwrap()).unwrap();
+    let mut waiting = fixture.store.summary(&service, &id);
+    assert!(futures::poll!(&mut waiting).is_pending());
+    fixture.store.check().await.unwrap();
+    assert!(futures::poll!(&mut waiting).is_pending(), "it waits although the store is idle");
+    drop(all);
+    waiting.await.unwrap();
+}
+
 #[test]
 fn the_store_can_be_a_trait_object() {
     fn accepts(_: Option<Arc<dyn Storage>>) {}
