@@ -18,7 +18,7 @@ pub(crate) struct StartFlags {
     /// How long a request may take
     #[arg(long, default_value = "20s", value_parser = humantime::parse_duration)]
     pub(crate) timeout: Duration,
-    /// Where clients reach this server, for the upload URLs it hands out [default: http://localhost:<port>]
+    /// Where clients reach this server, for the upload URLs it hands out [default: this machine's port]
     #[arg(long, env = "EXTERNAL_URL", value_parser = release_client::parse_base_url)]
     pub(crate) external_url: Option<Url>,
     /// How long requests and releases in flight may take to finish when the server is told to stop
@@ -68,22 +68,37 @@ pub(crate) fn default_data_dir() -> PathBuf {
 #[derive(Args)]
 pub(crate) struct TokenFlags {
     /// Tokens that hamctl may log in with, separated by commas
-    #[arg(long, env = "HAMCTL_AUTH_TOKEN", hide_env_values = true, value_name = "TOKENS")]
-    hamctl_auth_token: Option<TokenList>,
+    #[arg(
+        long = "hamctl-auth-token",
+        env = "HAMCTL_AUTH_TOKEN",
+        hide_env_values = true,
+        value_name = "TOKENS"
+    )]
+    hamctl: Option<TokenList>,
     /// Tokens that artifact may log in with, separated by commas
-    #[arg(long, env = "ARTIFACT_AUTH_TOKEN", hide_env_values = true, value_name = "TOKENS")]
-    artifact_auth_token: Option<TokenList>,
+    #[arg(
+        long = "artifact-auth-token",
+        env = "ARTIFACT_AUTH_TOKEN",
+        hide_env_values = true,
+        value_name = "TOKENS"
+    )]
+    artifact: Option<TokenList>,
     /// Tokens that daemon may log in with, separated by commas
-    #[arg(long, env = "DAEMON_AUTH_TOKEN", hide_env_values = true, value_name = "TOKENS")]
-    daemon_auth_token: Option<TokenList>,
+    #[arg(
+        long = "daemon-auth-token",
+        env = "DAEMON_AUTH_TOKEN",
+        hide_env_values = true,
+        value_name = "TOKENS"
+    )]
+    daemon: Option<TokenList>,
 }
 
 impl TokenFlags {
     pub(crate) fn tokens(&self) -> Tokens {
         Tokens {
-            hamctl: self.hamctl_auth_token.clone().unwrap_or_default(),
-            artifact: self.artifact_auth_token.clone().unwrap_or_default(),
-            daemon: self.daemon_auth_token.clone().unwrap_or_default(),
+            hamctl: self.hamctl.clone().unwrap_or_default(),
+            artifact: self.artifact.clone().unwrap_or_default(),
+            daemon: self.daemon.clone().unwrap_or_default(),
         }
     }
 }
@@ -147,33 +162,36 @@ pub(crate) enum BrokerType {
 #[derive(Args)]
 pub(crate) struct ArtifactFlags {
     /// Name of the spec's file in artifacts; there is only one
-    #[arg(long, default_value = artifact::FILE_NAME, value_parser = [artifact::FILE_NAME], hide = true)]
-    artifact_filename: String,
+    #[arg(
+        long = "artifact-filename", default_value = artifact::FILE_NAME,
+        value_parser = [artifact::FILE_NAME], hide = true
+    )]
+    _filename: String,
     /// Longest zip of an artifact, in bytes
-    #[arg(long, default_value_t = Limits::default().max_zip_bytes, value_name = "BYTES")]
-    artifact_max_bytes: u64,
+    #[arg(long = "artifact-max-bytes", default_value_t = Limits::default().max_zip_bytes, value_name = "BYTES")]
+    max_bytes: u64,
     /// The most that an artifact may unpack to, in bytes
-    #[arg(long, default_value_t = Limits::default().max_unpacked_bytes, value_name = "BYTES")]
-    artifact_max_unpacked_bytes: u64,
+    #[arg(long = "artifact-max-unpacked-bytes", default_value_t = Limits::default().max_unpacked_bytes, value_name = "BYTES")]
+    max_unpacked_bytes: u64,
     /// The most files and directories in an artifact
-    #[arg(long, default_value_t = Limits::default().max_files, value_name = "COUNT")]
-    artifact_max_files: usize,
+    #[arg(long = "artifact-max-files", default_value_t = Limits::default().max_files, value_name = "COUNT")]
+    max_files: usize,
 }
 
 impl ArtifactFlags {
     pub(crate) fn limits(&self) -> Limits {
         Limits {
-            max_files: self.artifact_max_files,
-            max_unpacked_bytes: self.artifact_max_unpacked_bytes,
-            max_zip_bytes: self.artifact_max_bytes,
+            max_files: self.max_files,
+            max_unpacked_bytes: self.max_unpacked_bytes,
+            max_zip_bytes: self.max_bytes,
         }
     }
 }
 
 #[derive(Args)]
 pub(crate) struct LogFlags {
-    /// Least important level that is logged: error, warn, info, debug or trace, also for single parts as
-    /// in info,release_git=debug
+    /// Least important level that is logged: error, warn, info, debug or trace; single parts can have
+    /// their own, as in `info,release_git=debug`
     #[arg(long = "log.level", env = "LOG_LEVEL", default_value = "info", value_name = "LEVEL")]
     pub(crate) level: String,
     /// Log for people instead of programs

@@ -11,7 +11,7 @@ use tracing::Span;
 use super::{
     AppState,
     error::ApiError,
-    fields::{Body, Fields, quoted},
+    fields::{Body, Fields, Noted, quoted},
 };
 
 const MD5_BYTES: usize = 16;
@@ -32,34 +32,28 @@ pub(super) async fn create(
 fn read(mut fields: Fields) -> Result<(Spec, String), ApiError> {
     let md5 = md5(&mut fields);
     let spec = spec(&mut fields);
-    fields.finish(|| Some((spec?, md5?)))
+    fields.finish(|| Ok((spec?, md5?)))
 }
 
-fn md5(fields: &mut Fields) -> Option<String> {
+fn md5(fields: &mut Fields) -> Result<String, Noted> {
     let md5 = fields.text("md5")?;
-    if BASE64_STANDARD.decode(&md5).is_ok_and(|sum| sum.len() == MD5_BYTES) {
-        return Some(md5);
+    match BASE64_STANDARD.decode(&md5) {
+        Ok(sum) if sum.len() == MD5_BYTES => Ok(md5),
+        _ => Err(fields.refuse("md5", format_args!("must be {MD5_BYTES} bytes in base64"))),
     }
-    fields.refuse("md5", format_args!("must be {MD5_BYTES} bytes in base64"));
-    None
 }
 
-fn spec(fields: &mut Fields) -> Option<Spec> {
-    let Some(value) = fields.value("artifact")? else {
-        fields.refuse("artifact", "must be given");
-        return None;
+fn spec(fields: &mut Fields) -> Result<Spec, Noted> {
+    let Some(value) = fields.optional_value("artifact")? else {
+        return Err(fields.refuse("artifact", "must be given"));
     };
-    if value.is_object() {
-        fields.name("artifact.id");
-        fields.name("artifact.service");
-        fields.optional_name("artifact.namespace");
-    }
+    // Noted like everything else that is wrong with the spec, and not looked at before `finish`.
+    let _ = (fields.name("artifact.id"), fields.name("artifact.service"));
+    let _ = fields.optional_name("artifact.namespace");
     check_texts(fields, "artifact", &value);
-    Spec::deserialize(value)
-        .map_err(|error| {
-            fields.refuse("artifact", format_args!("is no spec: {}", quoted(&error.to_string())))
-        })
-        .ok()
+    Spec::deserialize(value).map_err(|error| {
+        fields.refuse("artifact", format_args!("is no spec: {}", quoted(&error.to_string())))
+    })
 }
 
 /// No text of a spec may be huge or hold control characters, line breaks and tabs aside.
@@ -73,7 +67,9 @@ fn check_texts(fields: &mut Fields, path: &str, value: &Value) {
             fields.refuse(path, "must not contain control characters");
         }
         Value::Array(values) => {
-            values.iter().for_each(|value| check_texts(fields, path, value));
+            for value in values {
+                check_texts(fields, path, value);
+            }
         }
         Value::Object(values) => {
             for (name, value) in values {
@@ -109,7 +105,7 @@ mod tests {
         let huge = "x".repeat(1 << 19);
         for (artifact, problem) in [
             (json!(null), "artifact must be given"),
-            (json!("text"), "artifact is no spec"),
+            (json!("text"), "artifact must be an object"),
             (json!({"service": "svc"}), "artifact.id must be given"),
             (json!({"id": "a"}), "artifact.service must be given"),
             (json!({"id": 7, "service": "svc"}), "artifact.id must be a text, not a number"),

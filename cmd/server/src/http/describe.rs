@@ -15,7 +15,7 @@ pub(super) async fn releases(
     let namespace = fields.optional_name("namespace");
     let count = fields.count("count");
     let (service, environment, namespace, count) =
-        fields.finish(|| Some((service?, environment?, namespace?, count?)))?;
+        fields.finish(|| Ok((service?, environment?, namespace?, count?)))?;
     let flow = state.flow()?;
     let releases = flow.describe_release(service, environment, namespace, count);
     state.timed("describe release", releases).await.map(Json)
@@ -29,7 +29,7 @@ pub(super) async fn artifacts(
     let service = fields.name("service");
     let branch = fields.optional_text("branch");
     let count = fields.count("count");
-    let (service, branch, count) = fields.finish(|| Some((service?, branch?, count?)))?;
+    let (service, branch, count) = fields.finish(|| Ok((service?, branch?, count?)))?;
     let branch = Some(branch).filter(|branch| !branch.is_empty());
     let flow = state.flow()?;
     let artifacts = flow.describe_artifacts(service, branch, count);
@@ -43,7 +43,7 @@ pub(super) async fn latest_artifact(
 ) -> Result<Json<DescribeArtifactResponse>, ApiError> {
     let service = fields.name("service");
     let branch = fields.text("branch");
-    let (service, branch) = fields.finish(|| Some((service?, branch?)))?;
+    let (service, branch) = fields.finish(|| Ok((service?, branch?)))?;
     let flow = state.flow()?;
     let latest = flow.describe_artifacts(service, Some(branch), 1);
     state.timed("describe latest artifact", latest).await.map(Json)

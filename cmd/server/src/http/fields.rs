@@ -1,5 +1,7 @@
 //! Reads the fields of a request and finds all that is wrong with them, not only the first.
 
+use std::fmt;
+
 use axum::{
     body::Bytes,
     extract::{
@@ -29,12 +31,16 @@ const INTENT_KINDS: &str = "ReleaseArtifact, ReleaseBranch, Promote, Rollback, A
 /// The fields of a request. Read each that matters, then [`Fields::finish`].
 ///
 /// A field is named by its path, as in `intent.promote.fromEnvironment`. `null` is as
-/// good as missing. A method that returns `None` has noted why.
+/// good as missing.
 #[derive(Debug)]
 pub(super) struct Fields {
     values: Value,
     problems: Vec<String>,
 }
+
+/// A field is wrong, and its [`Fields`] have noted how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Noted;
 
 impl Fields {
     pub(super) fn new(values: Map<String, Value>) -> Self {
@@ -51,107 +57,89 @@ impl Fields {
         }
     }
 
-    /// The inner `None` is a field that is missing.
-    pub(super) fn value(&mut self, path: &str) -> Option<Option<Value>> {
-        match find(&self.values, path) {
-            Ok(value) => Some(value.cloned()),
-            Err(parent) => {
-                self.refuse(parent, "must be an object");
-                None
-            }
-        }
-    }
-
     /// Notes what is wrong with a field; `problem` reads on after its name.
-    pub(super) fn refuse(&mut self, field: &str, problem: impl std::fmt::Display) {
+    pub(super) fn refuse(&mut self, field: &str, problem: impl fmt::Display) -> Noted {
         let problem = format!("{field} {problem}");
         if !self.problems.contains(&problem) {
             self.problems.push(problem);
         }
+        Noted
+    }
+
+    pub(super) fn optional_value(&mut self, path: &str) -> Result<Option<Value>, Noted> {
+        match find(&self.values, path) {
+            Ok(value) => Ok(value.cloned()),
+            Err(parent) => Err(self.refuse(parent, "must be an object")),
+        }
     }
 
     /// A text that may be missing; it is empty then.
-    pub(super) fn optional_text(&mut self, path: &str) -> Option<String> {
-        let problem = match self.value(path)? {
-            None => return Some(String::new()),
+    pub(super) fn optional_text(&mut self, path: &str) -> Result<String, Noted> {
+        let problem = match self.optional_value(path)? {
+            None => return Ok(String::new()),
             Some(Value::String(text)) if text.len() > MAX_TEXT_BYTES => {
                 format!("must not be longer than {MAX_TEXT_BYTES} bytes")
             }
             Some(Value::String(text)) if text.contains(char::is_control) => {
                 "must not contain control characters".to_owned()
             }
-            Some(Value::String(text)) => return Some(text),
+            Some(Value::String(text)) => return Ok(text),
             Some(other) => format!("must be a text, not {}", kind_of(&other)),
         };
-        self.refuse(path, problem);
-        None
+        Err(self.refuse(path, problem))
     }
 
-    pub(super) fn text(&mut self, path: &str) -> Option<String> {
+    pub(super) fn text(&mut self, path: &str) -> Result<String, Noted> {
         let text = self.optional_text(path)?;
-        if text.is_empty() {
-            self.refuse(path, "must be given");
-            return None;
-        }
-        Some(text)
+        if text.is_empty() { Err(self.refuse(path, "must be given")) } else { Ok(text) }
     }
 
-    pub(super) fn name(&mut self, path: &str) -> Option<Name> {
+    pub(super) fn name(&mut self, path: &str) -> Result<Name, Noted> {
         let text = self.text(path)?;
-        Name::new(&text).map_err(|problem| self.refuse(path, problem)).ok()
+        Name::new(&text).map_err(|problem| self.refuse(path, problem))
     }
 
-    /// The inner `None` is a field that is missing or empty.
-    pub(super) fn optional_name(&mut self, path: &str) -> Option<Option<Name>> {
-        let text = self.optional_text(path)?;
-        if text.is_empty() {
-            return Some(None);
-        }
-        Name::new(&text).map(Some).map_err(|problem| self.refuse(path, problem)).ok()
+    /// `None` when the field is missing or empty.
+    pub(super) fn optional_name(&mut self, path: &str) -> Result<Option<Name>, Noted> {
+        if self.optional_text(path)?.is_empty() { Ok(None) } else { self.name(path).map(Some) }
     }
 
-    pub(super) fn uuid(&mut self, path: &str) -> Option<Uuid> {
+    pub(super) fn uuid(&mut self, path: &str) -> Result<Uuid, Noted> {
         let text = self.text(path)?;
-        Uuid::parse_str(&text).map_err(|_| self.refuse(path, "must be a UUID")).ok()
+        Uuid::parse_str(&text).map_err(|_| self.refuse(path, "must be a UUID"))
     }
 
     /// How many of something, from 1 to 1000 and 1 when not given; a text of digits, as queries are.
-    pub(super) fn count(&mut self, path: &str) -> Option<usize> {
+    pub(super) fn count(&mut self, path: &str) -> Result<usize, Noted> {
         let text = self.optional_text(path)?;
         if text.is_empty() {
-            return Some(1);
+            return Ok(1);
         }
         let count = text.parse().ok().filter(|count| (1..=MAX_COUNT).contains(count));
-        if count.is_none() {
-            self.refuse(path, format_args!("must be a whole number from 1 to {MAX_COUNT}"));
-        }
-        count
+        count.ok_or_else(|| self.refuse(path, format_args!("must be a whole number from 1 to {MAX_COUNT}")))
     }
 
-    pub(super) fn intent(&mut self, path: &str) -> Option<Intent> {
-        let kind = self.text(&format!("{path}.type"))?;
+    pub(super) fn intent(&mut self, path: &str) -> Result<Intent, Noted> {
+        let kind_path = format!("{path}.type");
+        let kind = self.text(&kind_path)?;
         let detail = match kind.as_str() {
             "ReleaseBranch" => self.optional_text(&format!("{path}.releaseBranch.branch"))?,
             "Promote" => self.name_or_empty(&format!("{path}.promote.fromEnvironment"))?,
             "Rollback" => self.name_or_empty(&format!("{path}.rollback.previousArtifactId"))?,
             _ => String::new(),
         };
-        let intent = Intent::from_kind(&kind, &detail);
-        if intent.is_none() {
-            self.refuse(&format!("{path}.type"), format_args!("must be one of {INTENT_KINDS}"));
-        }
-        intent
+        Intent::from_kind(&kind, &detail)
+            .ok_or_else(|| self.refuse(&kind_path, format_args!("must be one of {INTENT_KINDS}")))
     }
 
-    fn name_or_empty(&mut self, path: &str) -> Option<String> {
-        Some(self.optional_name(path)?.map(|name| name.to_string()).unwrap_or_default())
+    fn name_or_empty(&mut self, path: &str) -> Result<String, Noted> {
+        Ok(self.optional_name(path)?.map(|name| name.to_string()).unwrap_or_default())
     }
 
-    /// What `build` makes of the fields that were read, or all that is wrong with them.
-    /// `build` is to return `None` only when one of them is `None`.
-    pub(super) fn finish<T>(mut self, build: impl FnOnce() -> Option<T>) -> Result<T, ApiError> {
-        match build() {
-            Some(built) if self.problems.is_empty() => Ok(built),
+    /// What `make` makes of the fields that were read, or all that is wrong with them.
+    pub(super) fn finish<T>(mut self, make: impl FnOnce() -> Result<T, Noted>) -> Result<T, ApiError> {
+        match make() {
+            Ok(made) if self.problems.is_empty() => Ok(made),
             _ => {
                 let more = self.problems.len().saturating_sub(MAX_PROBLEMS);
                 if more > 0 {

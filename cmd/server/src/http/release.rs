@@ -10,7 +10,7 @@ use super::{
     AppState,
     auth::Audience,
     error::ApiError,
-    fields::{Body, Fields},
+    fields::{Body, Fields, Noted},
     request,
 };
 
@@ -49,7 +49,7 @@ fn read(mut fields: Fields, headers: &HeaderMap) -> Result<ReleaseRequest, ApiEr
     let intent = fields.intent("intent");
     let idempotency_key = idempotency_key(&mut fields, headers);
     fields.finish(|| {
-        Some(ReleaseRequest {
+        Ok(ReleaseRequest {
             service: service?,
             environment: environment?,
             artifact_id: artifact_id?,
@@ -68,17 +68,16 @@ fn actor(name: &str, email: &str) -> Person {
     if person.is_unknown() { Person::new(Audience::Hamctl.name(), "") } else { person }
 }
 
-/// The inner `None` is a request without the header.
-fn idempotency_key(fields: &mut Fields, headers: &HeaderMap) -> Option<Option<String>> {
-    let Some(value) = headers.get(IDEMPOTENCY_KEY_HEADER) else { return Some(None) };
-    let key = value.to_str().ok().filter(|key| (1..=MAX_KEY_BYTES).contains(&key.len()));
-    if key.is_none() {
-        fields.refuse(
+/// `None` without the header.
+fn idempotency_key(fields: &mut Fields, headers: &HeaderMap) -> Result<Option<String>, Noted> {
+    let Some(value) = headers.get(IDEMPOTENCY_KEY_HEADER) else { return Ok(None) };
+    match value.to_str() {
+        Ok(key) if (1..=MAX_KEY_BYTES).contains(&key.len()) => Ok(Some(key.to_owned())),
+        _ => Err(fields.refuse(
             &format!("header {IDEMPOTENCY_KEY_HEADER}"),
             format_args!("must be 1 to {MAX_KEY_BYTES} visible ASCII characters"),
-        );
+        )),
     }
-    Some(Some(key?.to_owned()))
 }
 
 fn note(request: &ReleaseRequest) {

@@ -11,7 +11,7 @@ pub(super) async fn status(
 ) -> Result<Json<StatusResponse>, ApiError> {
     let service = fields.name("service");
     let namespace = fields.optional_name("namespace");
-    let (service, namespace) = fields.finish(|| Some((service?, namespace?)))?;
+    let (service, namespace) = fields.finish(|| Ok((service?, namespace?)))?;
     let flow = state.flow()?;
     state.timed("status", flow.status(service, namespace)).await.map(Json)
 }

@@ -22,7 +22,7 @@ pub(super) async fn receive(
 ) -> Result<StatusCode, ApiError> {
     let service = fields.name("service");
     let artifact_id = fields.name("artifact_id");
-    let (service, artifact_id) = fields.finish(|| Some((service?, artifact_id?)))?;
+    let (service, artifact_id) = fields.finish(|| Ok((service?, artifact_id?)))?;
     Span::current().record("service", service.as_str()).record("artifact-id", artifact_id.as_str());
 
     let Query(query) = query.map_err(|_| ApiError::Upload(UploadError::BadSignature))?;
