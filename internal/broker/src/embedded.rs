@@ -228,7 +228,11 @@ impl Keeper {
 
     fn reopen(&mut self) -> Result<Store, BrokerError> {
         let store = (self.open)()?;
-        for message in store.pending()? {
+        let pending = store.pending()?;
+        // What was settled after all may be retried or published anew one day.
+        let ids: HashSet<_> = pending.iter().map(|message| message.id).collect();
+        self.delivered.retain(|id| ids.contains(id));
+        for message in pending {
             self.deliver(message);
         }
         Ok(store)

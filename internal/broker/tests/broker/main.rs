@@ -6,6 +6,7 @@ mod crash;
 mod restart;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::DateTime;
 use release_broker::{Broker, BrokerError, Message};
@@ -35,7 +36,8 @@ async fn publish(broker: &dyn Broker, numbers: impl IntoIterator<Item = u128>) {
 async fn receive(broker: &dyn Broker, count: usize) -> Vec<u128> {
     let mut received = Vec::new();
     for _ in 0..count {
-        received.push(broker.receive().await.unwrap().id.as_u128());
+        let message = tokio::time::timeout(Duration::from_secs(30), broker.receive()).await;
+        received.push(message.expect("a delivery").unwrap().id.as_u128());
     }
     received
 }

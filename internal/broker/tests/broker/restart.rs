@@ -155,7 +155,7 @@ async fn the_file_does_not_grow_with_what_was_acked() {
         sizes.push(std::fs::metadata(&path).unwrap().len());
     }
     assert_eq!(pending(&*broker).await, []);
-    assert!(sizes[19] <= sizes[4], "{sizes:?}");
+    assert!(sizes[10..].iter().max() <= sizes[..5].iter().max(), "{sizes:?}");
 }
 
 #[tokio::test]
