@@ -89,7 +89,7 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "The build")]
 pub(crate) struct Init {
-    /// The artifact's id, <branch>-<10 hex of the source commit>-<10 hex of the plan commit>
+    /// The artifact's id: branch, source commit and plan commit, such as master-0017d995e3-67e9d69164
     #[arg(long, value_name = "ID")]
     pub(crate) artifact_id: Name,
     /// The name of the service that is built

@@ -65,8 +65,8 @@ fn help_of_init() {
       -h, --help  Print help
 
     The build:
-          --artifact-id <ID>           The artifact's id, <branch>-<10 hex of the source commit>-<10 hex
-                                       of the plan commit>
+          --artifact-id <ID>           The artifact's id: branch, source commit and plan commit, such as
+                                       master-0017d995e3-67e9d69164
           --service <NAME>             The name of the service that is built
           --namespace <NAME>           The Kubernetes namespace, where it is not the environment's own
           --squad <NAME>               The team that owns the service

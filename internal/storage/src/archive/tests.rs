@@ -141,6 +141,21 @@ fn an_artifact_is_read() {
     assert_eq!(archive.files(&Name::new("de").unwrap()).unwrap(), None);
 }
 
+/// The field's `artifact` writes sizes behind the data, not in front of it.
+#[test]
+fn a_zip_that_was_written_as_a_stream_is_read() {
+    let mut zip = ZipWriter::new_stream(Vec::new());
+    for (name, data) in [(FILE_NAME, SPEC), ("dev/a.yaml", b"streamed")] {
+        zip.start_file(name, SimpleFileOptions::DEFAULT).unwrap();
+        zip.write_all(data).unwrap();
+    }
+    let zip = zip.finish().unwrap().into_inner();
+    assert!(check(&zip).is_ok());
+    let mut archive = Archive::open(Cursor::new(zip), LIMITS).unwrap();
+    let files = archive.files(&Name::new("dev").unwrap()).unwrap().unwrap();
+    assert_eq!(files[0].contents, "streamed");
+}
+
 #[test]
 fn hostile_entries_are_refused_by_name() {
     let link = Raw { mode: 0o120_777, ..Raw::file("dev/link", b"/etc/passwd") };
