@@ -74,6 +74,7 @@ pub trait Broker: Send + Sync + 'static {
 
     /// Puts a dead letter at the end of the queue. `false`: there is no such
     /// letter, or it is in a format that this version cannot read.
+    /// [`BrokerError::Full`] leaves it where it is.
     fn retry(&self, id: Uuid) -> BoxFuture<'_, Result<bool, BrokerError>>;
 
     /// Forgets a dead letter for good. `false`: there is no such letter.
