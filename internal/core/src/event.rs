@@ -17,9 +17,9 @@ pub enum Event {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Release {
-    /// Identifies the release from accept to commit. Empty (nil) in what the
-    /// field's implementation enqueued.
-    #[serde(default, skip_serializing_if = "Uuid::is_nil")]
+    /// Identifies the release from accept to commit. Not in the body: it is the
+    /// id of the message.
+    #[serde(skip)]
     pub release_id: Uuid,
     pub service: Name,
     pub environment: Name,

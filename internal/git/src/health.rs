@@ -10,7 +10,7 @@ use tracing::{info, warn};
 
 /// A failed push is forgotten after this time: whoever still wants to push
 /// tries more often than that, and nobody else is concerned.
-const PUSH_PROBLEM_LASTS: Duration = Duration::from_secs(60);
+const PUSH_PROBLEM_LASTS: Duration = Duration::from_mins(1);
 
 #[derive(Default)]
 pub(crate) struct Health {

@@ -16,9 +16,9 @@ use crate::{GitError, ObjectId, full_message, history, process::Git, repository:
 
 /// Every write and every fetch of something new makes one pack.
 const MAX_PACKS: usize = 50;
-const SAVE_INTERVAL: Duration = Duration::from_secs(60);
+const SAVE_INTERVAL: Duration = Duration::from_mins(1);
 /// Generous: repacking runs beside the work and holds nothing up.
-const TIMEOUT: Duration = Duration::from_secs(30 * 60);
+const TIMEOUT: Duration = Duration::from_mins(30);
 
 pub(crate) struct Maintenance {
     shared: Arc<Shared>,

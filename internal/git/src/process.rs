@@ -128,13 +128,13 @@ mod tests {
         let git = git(directory.path(), Duration::from_millis(200));
         let result = git.run(&["-c", "alias.hang=!sleep 600 & sleep 600", "hang"]);
         assert!(matches!(result, Err(GitError::Timeout { .. })));
-        assert!(started.elapsed() < Duration::from_secs(60));
+        assert!(started.elapsed() < Duration::from_mins(1));
     }
 
     #[test]
     fn a_failure_says_what_git_said() {
         let directory = tempfile::tempdir().unwrap();
-        let error = git(directory.path(), Duration::from_secs(60))
+        let error = git(directory.path(), Duration::from_mins(1))
             .check(&["clone", "/does/not/exist", "x"])
             .unwrap_err();
         assert!(error.to_string().contains("/does/not/exist"), "{error}");

@@ -57,7 +57,7 @@ impl ConfigRepository {
     /// the writer. Blocks until history is indexed. A copy that is broken, or of
     /// another repository, is cloned again; a remote that is away is an error
     /// only when there is no copy yet.
-    pub fn open(options: Options) -> Result<(Self, Writer), GitError> {
+    pub fn open(options: &Options) -> Result<(Self, Writer), GitError> {
         let remote = Remote::new(options.remote.clone());
         let directory = &options.directory;
         let existing = if is_usable(directory, remote.url()) {
@@ -86,7 +86,7 @@ impl ConfigRepository {
         // Failing is noted as a problem; the writer tries again.
         let _ = shared.fetch();
         info!(branch = shared.branch, repository = shared.remote.display_url(), "config repository opened");
-        let writer = Writer::start(shared.clone(), &options);
+        let writer = Writer::start(shared.clone(), options);
         Ok((Self { shared }, writer))
     }
 

@@ -76,11 +76,11 @@ impl ObjectStore {
         &self,
         read: impl Fn(&git2::Repository) -> Result<T, git2::Error>,
     ) -> Result<T, GitError> {
-        if let Some(handle) = self.take_idle() {
-            if let Ok(value) = read(&handle.repository) {
-                self.give_back(handle);
-                return Ok(value);
-            }
+        if let Some(handle) = self.take_idle()
+            && let Ok(value) = read(&handle.repository)
+        {
+            self.give_back(handle);
+            return Ok(value);
         }
         let generation = self.generation.load(Ordering::SeqCst);
         let handle = Handle { repository: git2::Repository::open_bare(&self.path)?, generation };

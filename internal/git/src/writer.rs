@@ -42,8 +42,11 @@ pub struct Change {
     /// The release that this is. A change whose id is in history already is not made again.
     pub release_id: Option<Uuid>,
     /// Looks at the files and says what to commit. May run several times, on newer files.
-    pub plan: Box<dyn Fn(&Tree<'_>) -> Result<Plan, PlanError> + Send>,
+    pub plan: Box<Planner>,
 }
+
+/// Pure: the same files give the same plan.
+pub type Planner = dyn Fn(&Tree<'_>) -> Result<Plan, PlanError> + Send;
 
 /// Why a change cannot be planned.
 #[derive(Debug, thiserror::Error)]
@@ -401,7 +404,7 @@ struct Pace {
     recent: VecDeque<Instant>,
 }
 
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 
 impl Pace {
     fn new(max_per_minute: usize) -> Self {

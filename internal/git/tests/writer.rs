@@ -24,18 +24,18 @@ fn options(origin: &Origin) -> Options {
         remote: RemoteOptions {
             url: origin.url(),
             credentials: Credentials::default(),
-            timeout: Duration::from_secs(60),
+            timeout: Duration::from_mins(1),
         },
         branch: None,
         committer: Person::new("release-manager", "bot@example.com"),
         // Polling is asked for in the tests that are about it.
-        poll_interval: Duration::from_secs(3600),
+        poll_interval: Duration::from_hours(1),
         max_pushes_per_minute: 0,
     }
 }
 
 fn open(origin: Origin) -> Fixture {
-    let (repository, writer) = ConfigRepository::open(options(&origin)).unwrap();
+    let (repository, writer) = ConfigRepository::open(&options(&origin)).unwrap();
     Fixture { origin, repository, writer }
 }
 
@@ -223,13 +223,13 @@ async fn one_declined_change_does_not_fail_its_batch() {
         "pre-receive",
         "while read old new ref; do git log --format=%s $old..$new | grep -q bad && { echo 'no bad ones'; exit 1; }; done; exit 0",
     );
-    let mut writes = JoinSet::new();
+    let mut tasks = JoinSet::new();
     for i in 0..20 {
         let (writer, service) =
             (fixture.writer.clone(), if i == 7 { "bad".into() } else { format!("svc-{i}") });
-        writes.spawn(async move { (service.clone(), writer.write(simple_release(&service, "1")).await) });
+        tasks.spawn(async move { (service.clone(), writer.write(simple_release(&service, "1")).await) });
     }
-    for (service, result) in writes.join_all().await {
+    for (service, result) in tasks.join_all().await {
         match result {
             Err(WriteError::Declined(reason)) => {
                 assert_eq!(service, "bad");
@@ -247,7 +247,7 @@ async fn a_remote_that_is_away_or_hangs_is_a_problem_until_it_is_back() {
     let origin = Origin::new();
     let mut options = options(&origin);
     options.remote.timeout = Duration::from_secs(2);
-    let (repository, writer) = ConfigRepository::open(options).unwrap();
+    let (repository, writer) = ConfigRepository::open(&options).unwrap();
     let mut problem = repository.problem();
     assert_eq!(*problem.borrow_and_update(), None);
 
@@ -277,7 +277,7 @@ async fn a_push_that_arrived_although_its_answer_was_lost_is_not_made_twice() {
     let origin = Origin::new();
     let mut options = options(&origin);
     options.remote.timeout = Duration::from_secs(2);
-    let (_repository, writer) = ConfigRepository::open(options).unwrap();
+    let (_repository, writer) = ConfigRepository::open(&options).unwrap();
     // After the branch was moved the connection hangs.
     origin.set_hook("post-receive", "sleep 600");
     commit_id(writer.write(simple_release("api", "1")).await);
@@ -352,7 +352,7 @@ async fn the_copy_of_another_repository_is_not_used() {
     other.commit("the other one", &[("OTHER", "x")]);
     let mut options = options(&fixture.origin);
     options.remote.url = other.url();
-    let (repository, _writer) = ConfigRepository::open(options).unwrap();
+    let (repository, _writer) = ConfigRepository::open(&options).unwrap();
     assert!(repository.snapshot().tree().file("OTHER").unwrap().is_some());
 }
 
@@ -361,7 +361,7 @@ async fn a_configured_branch_is_read_and_written() {
     let origin = Origin::new();
     origin.commit_on("live", "on the branch", &[("live.txt", "x")]);
     let (repository, writer) =
-        ConfigRepository::open(Options { branch: Some("live".into()), ..options(&origin) }).unwrap();
+        ConfigRepository::open(&Options { branch: Some("live".into()), ..options(&origin) }).unwrap();
     assert!(repository.snapshot().tree().file("live.txt").unwrap().is_some());
     let commit = commit_id(writer.write(simple_release("api", "1")).await);
     assert_eq!(origin.git(&["rev-parse", "live"]), commit);
@@ -372,7 +372,7 @@ async fn a_configured_branch_is_read_and_written() {
 async fn polling_finds_what_others_push() {
     let origin = Origin::new();
     let (repository, _writer) =
-        ConfigRepository::open(Options { poll_interval: Duration::from_millis(50), ..options(&origin) })
+        ConfigRepository::open(&Options { poll_interval: Duration::from_millis(50), ..options(&origin) })
             .unwrap();
     let head = origin.commit("[dev/api] release 1 by x@example.com", &[("a", "b")]);
     // Only time can tell that nobody else triggers it.
@@ -403,10 +403,10 @@ async fn a_storm_of_releases_and_foreign_pushes_loses_nothing() {
             pushed
         }
     });
-    let mut writes = JoinSet::new();
+    let mut tasks = JoinSet::new();
     for service in 0..SERVICES {
         let writer = fixture.writer.clone();
-        writes.spawn(async move {
+        tasks.spawn(async move {
             let mut commits = Vec::new();
             for round in 0..ROUNDS {
                 let change = simple_release(&format!("svc-{service}"), &format!("artifact-{round}"));
@@ -415,7 +415,7 @@ async fn a_storm_of_releases_and_foreign_pushes_loses_nothing() {
             commits
         });
     }
-    let ours: Vec<String> = writes.join_all().await.into_iter().flatten().collect();
+    let ours: Vec<String> = tasks.join_all().await.into_iter().flatten().collect();
     done.store(true, std::sync::atomic::Ordering::SeqCst);
     let theirs = other.join().unwrap();
 

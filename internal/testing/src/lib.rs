@@ -1,3 +1,4 @@
-//! Dev-only harness of the tests: real repositories and real archives.
+//! What tests of several crates need: everything that can be real is real.
 
+pub mod artifact;
 pub mod origin;

@@ -1,8 +1,9 @@
 //! A real bare git repository that plays the remote of the config repository.
 
 use std::{
+    fmt::Write as _,
     fs,
-    io::Write,
+    io::Write as _,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -55,10 +56,10 @@ impl Origin {
                 message.len()
             );
             if let Some(parent) = &parent {
-                stream.push_str(&format!("from {parent}\n"));
+                let _ = writeln!(stream, "from {parent}");
             }
             for (path, contents) in files {
-                stream.push_str(&format!("M 100644 inline {path}\ndata {}\n{contents}\n", contents.len()));
+                let _ = write!(stream, "M 100644 inline {path}\ndata {}\n{contents}\n", contents.len());
             }
             // Fails when somebody else was faster.
             if self.fast_import(&stream) {

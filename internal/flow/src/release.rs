@@ -1,0 +1,200 @@
+//! Accepting a release.
+
+use chrono::Utc;
+use release_api::v1::{ReleaseState, ReleaseStatus};
+use release_broker::Message;
+use release_core::{Event, Intent, Name, Person, event::Release};
+use release_storage::{StorageError, Summary};
+use uuid::Uuid;
+
+use crate::{Flow, FlowError, layout, plan::running_artifact, suggest::did_you_mean};
+
+/// What `POST /release` asks for, checked as far as its form goes.
+#[derive(Debug, Clone)]
+pub struct ReleaseRequest {
+    pub service: Name,
+    pub environment: Name,
+    pub artifact_id: Name,
+    pub actor: Person,
+    pub intent: Intent,
+    /// The caller's key, if it sent one: the same key and request is the same release.
+    pub idempotency_key: Option<String>,
+    /// The HTTP request id; follows the release through logs and broker.
+    pub request_id: String,
+}
+
+/// What became of a release request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Accepted {
+    /// Durable; it will become one commit.
+    Queued { release_id: Uuid },
+    /// The environment already runs the artifact.
+    Unchanged,
+}
+
+impl Flow {
+    /// Checks a release and hands it to the broker. When this returns
+    /// [`Accepted::Queued`], the release will be executed whatever happens to this process.
+    pub async fn release(&self, request: ReleaseRequest) -> Result<Accepted, FlowError> {
+        let release_id = release_id(&request);
+        if request.idempotency_key.is_some()
+            && let Some(known) = self.release_status(release_id).await?
+        {
+            return Ok(match known.state {
+                ReleaseState::Unchanged => Accepted::Unchanged,
+                _ => Accepted::Queued { release_id },
+            });
+        }
+        let summary = self.artifact(&request.service, &request.artifact_id).await?;
+        check_environment(&request, &summary)?;
+        let release = new_release(release_id, &request, &summary)?;
+        if self.is_running(&release).await? {
+            return Ok(Accepted::Unchanged);
+        }
+        self.enqueue(release, request.request_id).await?;
+        Ok(Accepted::Queued { release_id })
+    }
+
+    /// How far a release has come; `None` when no such release is known.
+    pub async fn release_status(&self, id: Uuid) -> Result<Option<ReleaseStatus>, FlowError> {
+        if let Some(status) = self.tracker.status(id) {
+            return Ok(Some(status));
+        }
+        let committed = self.read(move |snapshot| Ok(snapshot.find_release(id)?)).await?;
+        if let Some(commit) = committed {
+            return Ok(Some(ReleaseStatus {
+                release_id: id,
+                service: commit.message.service,
+                environment: commit.message.environment,
+                artifact_id: commit.message.artifact_id,
+                state: ReleaseState::Released,
+                queue_position: None,
+                commit: Some(commit.id.to_string()),
+                message: None,
+            }));
+        }
+        self.status_in_broker(id).await
+    }
+
+    /// Of a release that this process has not seen: one from before a restart.
+    async fn status_in_broker(&self, id: Uuid) -> Result<Option<ReleaseStatus>, FlowError> {
+        let broker = &self.backends.broker;
+        if let Some(dead) = broker.dead().await?.into_iter().find(|dead| dead.message.id == id) {
+            return Ok(status_of(&dead.message, ReleaseState::Failed, None, Some(dead.reason)));
+        }
+        let pending = broker.pending().await?;
+        let found = pending.iter().enumerate().find(|(_, message)| message.id == id);
+        Ok(found
+            .and_then(|(position, message)| status_of(message, ReleaseState::Queued, Some(position), None)))
+    }
+
+    /// The artifact, or an error that names similar ones.
+    async fn artifact(
+        &self,
+        service: &Name,
+        artifact_id: &Name,
+    ) -> Result<std::sync::Arc<Summary>, FlowError> {
+        let storage = &self.backends.storage;
+        match storage.summary(service, artifact_id).await {
+            Err(StorageError::NotFound { .. }) => {
+                let ids = storage.ids(service).await?;
+                if ids.is_empty() {
+                    let hint = did_you_mean(service, &storage.services().await?);
+                    return Err(FlowError::Invalid(format!("service '{service}' has no artifacts{hint}")));
+                }
+                let hint = did_you_mean(artifact_id, &ids);
+                Err(FlowError::Invalid(format!("service '{service}' has no artifact '{artifact_id}'{hint}")))
+            }
+            result => Ok(result?),
+        }
+    }
+
+    /// Whether the environment runs the artifact and nothing that waits will change that.
+    async fn is_running(&self, release: &Release) -> Result<bool, FlowError> {
+        if self.tracker.is_waiting(release.service.as_str(), release.environment.as_str()) {
+            return Ok(false);
+        }
+        let path = layout::artifact_file(&release.environment, &release.namespace, &release.service);
+        let running = self.read(move |snapshot| Ok(running_artifact(&snapshot.tree(), &path)?)).await?;
+        Ok(running.as_deref() == Some(release.artifact_id.as_str()))
+    }
+
+    async fn enqueue(&self, release: Release, request_id: String) -> Result<(), FlowError> {
+        let id = release.release_id;
+        // First the tracker: the dispatcher may have the event before this continues.
+        let is_new = self.tracker.accept(&release);
+        let event = Event::Release(release);
+        let message = Message {
+            id,
+            kind: event.kind().to_owned(),
+            correlation_id: request_id,
+            accepted_at: Utc::now(),
+            body: event.to_json(),
+        };
+        let published = self.backends.broker.publish(message).await;
+        if published.is_err() && is_new {
+            self.tracker.forget(id);
+        }
+        Ok(published?)
+    }
+}
+
+/// A repeated request with the same key gets the id of the first; another
+/// request under the same key, such as one for the next environment, its own.
+fn release_id(request: &ReleaseRequest) -> Uuid {
+    let Some(key) = &request.idempotency_key else { return Uuid::now_v7() };
+    let ReleaseRequest { service, environment, artifact_id, .. } = request;
+    // None of the names can hold a line break.
+    let name = format!("{service}\n{environment}\n{artifact_id}\n{key}");
+    Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes())
+}
+
+fn check_environment(request: &ReleaseRequest, summary: &Summary) -> Result<(), FlowError> {
+    let ReleaseRequest { environment, artifact_id, .. } = request;
+    if summary.environments.contains(environment) {
+        return Ok(());
+    }
+    let hint = did_you_mean(environment, &summary.environments);
+    Err(FlowError::Invalid(format!("artifact '{artifact_id}' has no environment '{environment}'{hint}")))
+}
+
+fn new_release(id: Uuid, request: &ReleaseRequest, summary: &Summary) -> Result<Release, FlowError> {
+    let spec = &summary.spec;
+    let namespace = if spec.namespace.is_empty() {
+        request.environment.clone()
+    } else {
+        Name::new(&spec.namespace).map_err(|problem| {
+            FlowError::Invalid(format!("artifact '{}': its namespace {problem}", request.artifact_id))
+        })?
+    };
+    Ok(Release {
+        release_id: id,
+        service: request.service.clone(),
+        environment: request.environment.clone(),
+        namespace,
+        artifact_id: request.artifact_id.clone(),
+        branch: spec.application.branch.clone(),
+        actor: request.actor.clone(),
+        intent: request.intent.clone(),
+        enqueued_at: Utc::now(),
+    })
+}
+
+fn status_of(
+    message: &Message,
+    state: ReleaseState,
+    queue_position: Option<usize>,
+    reason: Option<String>,
+) -> Option<ReleaseStatus> {
+    let Event::Release(release) = Event::from_json(&message.kind, &message.body).ok()?;
+    Some(ReleaseStatus {
+        release_id: message.id,
+        service: release.service.to_string(),
+        environment: release.environment.to_string(),
+        artifact_id: release.artifact_id.to_string(),
+        state,
+        queue_position,
+        commit: None,
+        message: reason,
+    })
+}
