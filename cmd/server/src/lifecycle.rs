@@ -1,17 +1,15 @@
 //! How the server stops. The only place that knows about signals.
 
-use std::{io, process, time::Duration};
+use std::{io, time::Duration};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-
-/// The exit status after a second signal.
-const IMPATIENT: i32 = 130;
 
 /// Tells everybody when the server is to stop.
 #[derive(Clone)]
 pub(crate) struct Lifecycle {
     stopping: CancellationToken,
+    ending_at_once: CancellationToken,
 }
 
 impl Lifecycle {
@@ -20,7 +18,7 @@ impl Lifecycle {
     pub(crate) fn of_this_process() -> io::Result<Self> {
         let terminate = signal(SignalKind::terminate())?;
         let interrupt = signal(SignalKind::interrupt())?;
-        let lifecycle = Self { stopping: CancellationToken::new() };
+        let lifecycle = Self { stopping: CancellationToken::new(), ending_at_once: CancellationToken::new() };
         tokio::spawn(lifecycle.clone().listen(terminate, interrupt));
         Ok(lifecycle)
     }
@@ -30,10 +28,13 @@ impl Lifecycle {
         self.stopping.clone()
     }
 
-    /// Waits until the time for an orderly stop is over.
-    pub(crate) async fn overdue(&self, shutdown_timeout: Duration) {
+    /// Waits until an orderly stop has taken too long, or somebody is impatient.
+    pub(crate) async fn out_of_time(&self, shutdown_timeout: Duration) {
         self.stopping.cancelled().await;
-        tokio::time::sleep(shutdown_timeout).await;
+        tokio::select! {
+            () = tokio::time::sleep(shutdown_timeout) => {}
+            () = self.ending_at_once.cancelled() => {}
+        }
     }
 
     async fn listen(self, mut terminate: Signal, mut interrupt: Signal) {
@@ -41,8 +42,7 @@ impl Lifecycle {
         tracing::info!("Stopping; a second signal ends the server at once");
         self.stopping.cancel();
         next(&mut terminate, &mut interrupt).await;
-        tracing::warn!("Ended by a second signal");
-        process::exit(IMPATIENT);
+        self.ending_at_once.cancel();
     }
 }
 

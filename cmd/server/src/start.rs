@@ -19,8 +19,8 @@ pub(crate) async fn run(flags: StartFlags) -> anyhow::Result<()> {
     let lifecycle = Lifecycle::of_this_process().context("signals cannot be received")?;
     tokio::select! {
         result = serve(&flags, &lifecycle) => result,
-        () = lifecycle.overdue(flags.shutdown_timeout) => {
-            bail!("not everything was finished in time; what was accepted goes on after the next start")
+        () = lifecycle.out_of_time(flags.shutdown_timeout) => {
+            bail!("stopped before all was finished; what was accepted goes on after the next start")
         }
     }
 }
@@ -34,13 +34,14 @@ async fn serve(flags: &StartFlags, lifecycle: &Lifecycle) -> anyhow::Result<()> 
     tracing::info!(port = flags.http_port, "Listening");
     let connections = tokio::spawn(http::serve(listener, router, lifecycle.stopping()));
 
-    let stopping = lifecycle.stopping();
-    tokio::select! {
-        backend = wiring::build_backend(flags, &metrics) => {
-            state.started(backend?);
-            tracing::info!("Ready");
-        }
-        () = stopping.cancelled() => {}
+    let opened = tokio::select! {
+        opened = wiring::open(flags, metrics) => Some(opened?),
+        () = lifecycle.stopping().cancelled_owned() => None,
+    };
+    if let Some((backend, background)) = opened {
+        state.started(backend);
+        tracing::info!("Ready");
+        background.run(lifecycle.stopping()).await?;
     }
     connections.await.context("the HTTP server broke")?;
     tracing::info!("Stopped");

@@ -5,40 +5,68 @@ use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt, path::Path, sync::Arc};
 use anyhow::Context;
 use release_broker::{Broker, Embedded, Memory};
 use release_core::Person;
-use release_flow::Flow;
-use release_git::{ConfigRepository, Credentials, Options, RemoteOptions};
+use release_flow::{Backends, Dispatcher, Flow};
+use release_git::{ConfigRepository, Credentials, Options, RemoteOptions, Writer};
 use release_storage::DirectoryStore;
 use release_telemetry::Metrics;
-use tokio::task::spawn_blocking;
+use tokio::{sync::watch, task::spawn_blocking};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     flags::{BrokerFlags, BrokerType, GitFlags, StartFlags},
     http::Backend,
 };
 
+/// What goes on while nobody asks.
+pub(crate) struct Background {
+    dispatcher: Dispatcher,
+    writer: Writer,
+}
+
+impl Background {
+    /// Executes accepted events until `stop`; then finishes what is being written.
+    pub(crate) async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+        let Self { dispatcher, writer } = self;
+        let dispatcher_stop = dispatcher.stop_token();
+        let dispatching = tokio::spawn(dispatcher.run());
+        tokio::spawn(async move {
+            stop.cancelled().await;
+            dispatcher_stop.cancel();
+        });
+        dispatching.await.context("the execution of accepted events broke; start the server again")?;
+        spawn_blocking(move || writer.close()).await.context("the writer of the config repository broke")
+    }
+}
+
 /// Opens everything in the data directory. Takes as long as cloning the config repository does.
-pub(crate) async fn build_backend(flags: &StartFlags, metrics: &Metrics) -> anyhow::Result<Backend> {
+pub(crate) async fn open(flags: &StartFlags, metrics: Metrics) -> anyhow::Result<(Backend, Background)> {
     let data_dir = flags.data_dir();
     // Holds tokens and keys.
     DirBuilder::new().recursive(true).mode(0o700).create(&data_dir).with_context(|| {
         format!("the data directory {} cannot be made; choose another with --data-dir", data_dir.display())
     })?;
+    let broker = open_broker(&flags.broker, &data_dir)?;
     let store =
         DirectoryStore::open(&data_dir.join("storage"), flags.external_url(), flags.artifacts.limits())?;
-    let flow = build_flow(flags, &data_dir, store.clone(), metrics).await?;
-    Ok(Backend { flow, store })
+    let options = git_options(&flags.git, &data_dir);
+    let (repository, writer) = spawn_blocking(move || ConfigRepository::open(&options))
+        .await
+        .context("opening the config repository broke")??;
+    tokio::spawn(observe_remote(repository.problem(), metrics.clone()));
+
+    let storage = Arc::new(store.clone());
+    let (flow, dispatcher) =
+        Flow::new(Backends { repository, writer: writer.clone(), storage, broker, metrics });
+    Ok((Backend { flow, store }, Background { dispatcher, writer }))
 }
 
-async fn build_flow(
-    flags: &StartFlags,
-    data_dir: &Path,
-    _store: DirectoryStore,
-    _metrics: &Metrics,
-) -> anyhow::Result<Flow> {
-    let _broker = open_broker(&flags.broker, data_dir)?;
-    let options = git_options(&flags.git, data_dir);
-    let (_repository, _writer) = spawn_blocking(|| ConfigRepository::open(options)).await??;
-    Ok(Flow {})
+async fn observe_remote(mut problem: watch::Receiver<Option<String>>, metrics: Metrics) {
+    loop {
+        metrics.set_remote_up(problem.borrow_and_update().is_none());
+        if problem.changed().await.is_err() {
+            return;
+        }
+    }
 }
 
 fn open_broker(flags: &BrokerFlags, data_dir: &Path) -> anyhow::Result<Arc<dyn Broker>> {

@@ -136,9 +136,9 @@ impl Fields {
         Ok(self.optional_name(path)?.map(|name| name.to_string()).unwrap_or_default())
     }
 
-    /// What `make` makes of the fields that were read, or all that is wrong with them.
-    pub(super) fn finish<T>(mut self, make: impl FnOnce() -> Result<T, Noted>) -> Result<T, ApiError> {
-        match make() {
+    /// What `from` makes of the fields that were read, or all that is wrong with them.
+    pub(super) fn finish<T>(mut self, from: impl FnOnce() -> Result<T, Noted>) -> Result<T, ApiError> {
+        match from() {
             Ok(made) if self.problems.is_empty() => Ok(made),
             _ => {
                 let more = self.problems.len().saturating_sub(MAX_PROBLEMS);

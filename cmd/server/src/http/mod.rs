@@ -36,7 +36,7 @@ use error::{ApiError, MAX_BODY_BYTES};
 pub(crate) use serve::serve;
 
 /// How long one upload may take. The signed URL is asked for anew after that anyway.
-const UPLOAD_TIMEOUT: Duration = Duration::from_secs(15 * 60);
+const UPLOAD_TIMEOUT: Duration = Duration::from_mins(15);
 
 /// What does the work behind the endpoints.
 pub(crate) struct Backend {

@@ -19,7 +19,7 @@ pub(super) async fn ping() -> &'static str {
 /// `GET /ready`: the server can do its work, or why it cannot.
 pub(super) async fn ready(State(state): State<AppState>) -> (StatusCode, Json<ReadyResponse>) {
     let problems = match state.flow() {
-        Ok(flow) => flow.problems(),
+        Ok(flow) => flow.problems().await,
         Err(starting) => vec![starting.to_string()],
     };
     let ready = problems.is_empty();
@@ -29,5 +29,14 @@ pub(super) async fn ready(State(state): State<AppState>) -> (StatusCode, Json<Re
 
 /// `GET /metrics`
 pub(super) async fn metrics(State(state): State<AppState>) -> impl IntoResponse {
+    observe_events(&state).await;
     ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], state.metrics().encode())
+}
+
+/// The last numbers stay when the queue cannot be read; `/ready` says so.
+async fn observe_events(state: &AppState) {
+    let Ok(flow) = state.flow() else { return };
+    if let Ok(events) = flow.events().await {
+        state.metrics().set_events(events.pending.len(), events.dead.len());
+    }
 }

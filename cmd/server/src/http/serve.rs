@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 /// How long a client may take to send the headers of a request, or to send the next
 /// request on a connection that it keeps open.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
+const HEADER_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Serves until `stop`, and then until the requests that are being answered are done.
 ///
