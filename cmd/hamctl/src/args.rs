@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, builder::NonEmptyStringValueParser};
+use clap::{Args, Parser, Subcommand};
 use clap_complete::engine::ArgValueCandidates;
-use release_client::{BaseUrlError, parse_base_url};
 
 use crate::{
     candidates,
@@ -29,16 +28,18 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+// Nothing here is checked while parsing: `version` and `completion` work with any environment.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Options of all commands")]
 pub(crate) struct GlobalArgs {
-    /// Where the release server is, like <https://release.example.com>.
-    #[arg(long, global = true, env = "HAMCTL_URL", value_name = "URL", value_parser = base_url)]
-    pub(crate) http_base_url: Option<BaseUrl>,
+    /// The release server's URL.
+    #[arg(long, global = true, env = "HAMCTL_URL", value_name = "URL")]
+    pub(crate) http_base_url: Option<String>,
     /// How long to wait for one answer of the server.
     #[arg(long, global = true, default_value = "120s", value_name = "DURATION", value_parser = duration)]
     pub(crate) http_timeout: Duration,
     /// The service; without it, `vars.service` of the `shuttle.yaml` in this directory.
-    #[arg(long, global = true, env = "HAMCTL_SERVICE", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, global = true, env = "HAMCTL_SERVICE")]
     #[arg(add = ArgValueCandidates::new(candidates::services))]
     pub(crate) service: Option<String>,
 }
@@ -86,13 +87,6 @@ pub(crate) struct WaitArgs {
     /// How long `--wait` waits at most.
     #[arg(long, default_value = "10m", value_name = "DURATION", value_parser = duration)]
     pub(crate) wait_timeout: Duration,
-}
-
-/// A checked base URL of the server.
-pub(crate) type BaseUrl = release_client::Url;
-
-fn base_url(text: &str) -> Result<BaseUrl, BaseUrlError> {
-    parse_base_url(text)
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, ffi::OsString, path::Path, time::Duration};
 
 use clap::CommandFactory as _;
 use clap_complete::{CompleteEnv, CompletionCandidate};
-use release_client::{Client, parse_base_url};
+use release_client::Client;
 
 use crate::{
     args::{Cli, GlobalArgs},
@@ -60,11 +60,7 @@ fn ask(values: impl AsyncFnOnce(Client) -> Option<Vec<String>>) -> Vec<Completio
 
 fn global_args() -> Option<GlobalArgs> {
     let url = typed("--http-base-url").or_else(|| std::env::var("HAMCTL_URL").ok())?;
-    Some(GlobalArgs {
-        http_base_url: Some(parse_base_url(&url).ok()?),
-        http_timeout: PATIENCE,
-        service: None,
-    })
+    Some(GlobalArgs { http_base_url: Some(url), http_timeout: PATIENCE, service: None })
 }
 
 fn service() -> Option<String> {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use release_client::{Client, ClientConfig, Secret};
+use release_client::{Client, ClientConfig, Secret, Url, parse_base_url};
 use release_core::Person;
 use release_terminal::{CliError, Printer};
 
@@ -25,7 +25,8 @@ pub(crate) struct Context<'a> {
 impl<'a> Context<'a> {
     pub(crate) fn new(printer: &'a Printer, args: &GlobalArgs) -> Result<Self, CliError> {
         let shuttle = shuttle::read(Path::new(shuttle::FILE_NAME));
-        let (service, shuttle) = match (args.service.clone(), shuttle) {
+        let given = args.service.clone().filter(|service| !service.is_empty());
+        let (service, shuttle) = match (given, shuttle) {
             (Some(service), shuttle) => (service, shuttle.unwrap_or_default()),
             (None, Ok(shuttle)) => (shuttle.service.clone().ok_or_else(missing_service)?, shuttle),
             (None, Err(error)) => return Err(missing_service().hint(error)),
@@ -41,17 +42,21 @@ impl<'a> Context<'a> {
 
 /// A client that is not connected yet.
 pub(crate) fn client(args: &GlobalArgs) -> Result<Client, CliError> {
-    let base_url = args.http_base_url.clone().ok_or_else(|| {
-        CliError::usage("it is not known where the release server is")
-            .hint("set HAMCTL_URL or use --http-base-url, like https://release.example.com")
-    })?;
     let config = ClientConfig {
-        base_url,
+        base_url: base_url(args.http_base_url.as_deref().unwrap_or_default())?,
         timeout: args.http_timeout,
         token: variable(TOKEN_VARIABLE).map(Secret::new),
         cli_version: env!("CARGO_PKG_VERSION").to_owned(),
     };
     Client::new(config).map_err(explain)
+}
+
+fn base_url(text: &str) -> Result<Url, CliError> {
+    const HINT: &str = "set HAMCTL_URL or use --http-base-url, like https://release.example.com";
+    if text.is_empty() {
+        return Err(CliError::usage("it is not known where the release server is").hint(HINT));
+    }
+    parse_base_url(text).map_err(|error| CliError::usage(format!("the server's URL {error}")).hint(HINT))
 }
 
 /// Who releases, for servers that do not learn it from the token.

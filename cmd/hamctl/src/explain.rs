@@ -39,6 +39,9 @@ fn hint(error: &ClientError) -> Option<String> {
         ClientError::NotTheServer { .. } | ClientError::Redirected { .. } => {
             "check HAMCTL_URL or --http-base-url; a proxy or login page may be in between".to_owned()
         }
+        ClientError::Setup { .. } => {
+            format!("if {TOKEN_VARIABLE} is set, see that there is nothing but the token in it")
+        }
         ClientError::TimedOut { .. } => "try again, or give it longer with --http-timeout".to_owned(),
         ClientError::ServerFailed { status: 503, .. } => "try again in a moment".to_owned(),
         ClientError::ServerFailed { .. } => {

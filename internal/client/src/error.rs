@@ -5,7 +5,7 @@ use uuid::Uuid;
 /// Why a call did not work. Nothing in it comes from a token or a query.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    #[error("the HTTP client cannot be set up: {cause}")]
+    #[error("the request cannot be made: {cause}")]
     Setup { cause: String },
     #[error("'{0}' cannot be the name of anything on the server")]
     BadName(String),

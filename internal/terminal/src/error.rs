@@ -1,6 +1,6 @@
 use std::{fmt, process::ExitCode};
 
-use crate::{Line, Printer};
+use crate::Printer;
 
 /// How a command ended. The numbers are fixed: scripts rely on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,13 +81,8 @@ impl CliError {
         }
     }
 
-    pub(crate) fn lines(&self) -> Vec<Line> {
-        let error = Line::new().bad("error:").plain(' ').plain(self.sentence_with_reference());
-        std::iter::once(error).chain(self.hint_lines()).collect()
-    }
-
-    pub(crate) fn hint_lines(&self) -> impl Iterator<Item = Line> {
-        self.hints.iter().map(|hint| Line::new().strong("hint:").plain(' ').plain(hint))
+    pub(crate) fn hints(&self) -> &[String] {
+        &self.hints
     }
 }
 
@@ -105,14 +100,6 @@ pub fn run(printer: &Printer, result: Result<Exit, CliError>) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_report_names_reference_and_hints() {
-        let error = CliError::failed("it broke\u{1b}[2J").hint("mend it").hint("or not").reference("42");
-        let lines: Vec<_> =
-            error.lines().iter().map(|l| anstream::adapter::strip_str(&l.to_string()).to_string()).collect();
-        assert_eq!(lines, ["error: it broke�[2J (reference: 42)", "hint: mend it", "hint: or not"]);
-    }
 
     #[test]
     fn causes_follow_the_error_they_caused() {

@@ -71,10 +71,15 @@ impl Printer {
         self.note(Line::new().strong("warning:").plain(' ').plain(sentence));
     }
 
+    /// What the user may do next, on standard error.
+    pub fn hint(&self, sentence: impl fmt::Display) {
+        self.note(Line::new().strong("hint:").plain(' ').plain(sentence));
+    }
+
     /// Only an error's hints, for a command that showed its sentence in its own way.
     pub fn hints(&self, error: &CliError) {
-        for line in error.hint_lines() {
-            self.note(line);
+        for hint in error.hints() {
+            self.hint(hint);
         }
     }
 
@@ -83,9 +88,8 @@ impl Printer {
     }
 
     pub(crate) fn report(&self, error: &CliError) {
-        for line in error.lines() {
-            self.note(line);
-        }
+        self.note(Line::new().bad("error:").plain(' ').plain(error.sentence_with_reference()));
+        self.hints(error);
     }
 
     /// Why some of the output is lost, if it is.
@@ -140,10 +144,10 @@ mod tests {
         }
     }
 
-    fn printer(out: impl Write + Send + 'static) -> Printer {
+    fn printer(out: impl Write + Send + 'static, err: impl Write + Send + 'static) -> Printer {
         Printer {
             out: Stream::new(out),
-            err: Stream::new(io::sink()),
+            err: Stream::new(err),
             stdout_is_terminal: false,
             stderr_is_terminal: false,
         }
@@ -151,13 +155,24 @@ mod tests {
 
     #[test]
     fn a_reader_that_went_away_is_no_failure_and_a_full_disk_is_one() {
-        let gone = printer(Failing(io::ErrorKind::BrokenPipe));
+        let gone = printer(Failing(io::ErrorKind::BrokenPipe), io::sink());
         gone.line("x");
         gone.line("y");
         assert!(gone.take_failure().is_none());
 
-        let full = printer(Failing(io::ErrorKind::StorageFull));
+        let full = printer(Failing(io::ErrorKind::StorageFull), io::sink());
         full.line("x");
         assert_eq!(full.take_failure().map(|e| e.kind()), Some(io::ErrorKind::StorageFull));
+    }
+
+    #[test]
+    fn the_report_of_an_error_has_its_reference_and_hints_and_nothing_harmful() {
+        let (mut reader, writer) = io::pipe().unwrap();
+        let error = CliError::failed("it broke\u{1b}[2J").hint("mend it").hint("or not").reference("42");
+        printer(io::sink(), writer).report(&error);
+        let mut report = String::new();
+        io::Read::read_to_string(&mut reader, &mut report).unwrap();
+        let report = anstream::adapter::strip_str(&report).to_string();
+        assert_eq!(report, "error: it broke�[2J (reference: 42)\nhint: mend it\nhint: or not\n");
     }
 }

@@ -37,7 +37,12 @@ pub(crate) struct PromoteArgs {
     from_env: Option<String>,
     /// The default branch and the environments after it. Of several default branches
     /// with `|` between them, the first that has an artifact counts.
-    #[arg(long, env = "HAMCTL_PROMOTION_CHAIN", default_value = "master|main,dev,prod")]
+    #[arg(
+        long,
+        env = "HAMCTL_PROMOTION_CHAIN",
+        default_value = "master|main,dev,prod",
+        value_name = "CHAIN"
+    )]
     promotion_chain: Chain,
     #[command(flatten)]
     namespace: NamespaceArgs,

@@ -49,7 +49,7 @@ fn print(context: &Context<'_>, status: &StatusResponse) {
     if status.environments.iter().all(|environment| environment.tag.is_empty()) {
         printer.line("Nothing of this service runs anywhere.");
         if status.default_namespaces {
-            printer.note("hint: is it in another namespace than the environment's? Name it with --namespace");
+            printer.hint("is it in another namespace than the environment's? Name it with --namespace");
         }
     }
 }
