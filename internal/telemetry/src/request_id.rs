@@ -8,6 +8,8 @@ use uuid::Uuid;
 const MAX_BYTES: usize = 128;
 
 /// Identifies one request in logs, answers and accepted events. Cheap to clone.
+///
+/// Spans name it `requestId`; then every line logged within has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestId(Arc<str>);
 
@@ -26,12 +28,6 @@ impl RequestId {
 
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-
-    /// A span whose log lines all carry the id.
-    pub fn span(&self) -> tracing::Span {
-        // Of the highest level, so that errors have the id even where only errors are logged.
-        tracing::error_span!("request", requestId = self.as_str())
     }
 }
 

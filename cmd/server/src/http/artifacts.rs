@@ -25,7 +25,7 @@ pub(super) async fn create(
     let (spec, md5) = read(fields)?;
     Span::current().record("service", &spec.service).record("artifact-id", &spec.id);
     let flow = state.flow()?;
-    let artifact_upload_url = state.timed("create artifact", flow.create_artifact(spec, md5)).await?;
+    let artifact_upload_url = state.timed("create_artifact", flow.create_artifact(spec, md5)).await?;
     Ok((StatusCode::CREATED, Json(CreateArtifactResponse { artifact_upload_url })))
 }
 

@@ -18,7 +18,7 @@ pub(super) async fn releases(
         fields.finish(|| Ok((service?, environment?, namespace?, count?)))?;
     let flow = state.flow()?;
     let releases = flow.describe_release(service, environment, namespace, count);
-    state.timed("describe release", releases).await.map(Json)
+    state.timed("describe_release", releases).await.map(Json)
 }
 
 /// `GET /describe/artifact/{service}`
@@ -33,7 +33,7 @@ pub(super) async fn artifacts(
     let branch = Some(branch).filter(|branch| !branch.is_empty());
     let flow = state.flow()?;
     let artifacts = flow.describe_artifacts(service, branch, count);
-    state.timed("describe artifact", artifacts).await.map(Json)
+    state.timed("describe_artifact", artifacts).await.map(Json)
 }
 
 /// `GET /describe/latest-artifact/{service}`
@@ -46,5 +46,5 @@ pub(super) async fn latest_artifact(
     let (service, branch) = fields.finish(|| Ok((service?, branch?)))?;
     let flow = state.flow()?;
     let latest = flow.describe_artifacts(service, Some(branch), 1);
-    state.timed("describe latest artifact", latest).await.map(Json)
+    state.timed("describe_latest_artifact", latest).await.map(Json)
 }

@@ -87,9 +87,9 @@ impl AppState {
         let started = Instant::now();
         let result = work.await;
         let outcome = match &result {
-            Ok(_) => "ok",
+            Ok(_) => "success",
             Err(FlowError::Invalid(_)) => "invalid",
-            Err(FlowError::NotFound(_)) => "not found",
+            Err(FlowError::NotFound(_)) => "not_found",
             Err(FlowError::Unavailable(_)) => "unavailable",
             Err(FlowError::Internal(_)) => "failed",
         };

@@ -32,7 +32,10 @@ pub(super) async fn release(
     };
     let flow = state.flow()?;
     match state.timed("release", flow.release(request)).await? {
-        Accepted::Queued { release_id } => response.release_id = release_id.to_string(),
+        Accepted::Queued { release_id } => {
+            response.release_id = release_id.to_string();
+            Span::current().record("event", &response.release_id);
+        }
         Accepted::Unchanged => {
             response.status = format!("Environment '{}' is already up-to-date", response.to_environment);
         }

@@ -33,9 +33,11 @@ pub(super) async fn observe(
     let id = id_of(request.headers());
     let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
     let method = request.method().clone();
-    // Handlers fill in what they learn from the request with `Span::record`.
+    // Handlers fill in what they learn from the request with `Span::record`. Of the highest level,
+    // so that errors have the id also where only errors are logged.
     let span = tracing::error_span!(
-        "http",
+        "request",
+        requestId = id.as_str(),
         method = method_label(&method),
         route,
         service = Empty,
@@ -51,8 +53,7 @@ pub(super) async fn observe(
         log(&method, &response);
         response
     };
-    let answer = answer.instrument(span).instrument(id.span());
-    let mut response = CURRENT.scope(id.clone(), answer).await;
+    let mut response = CURRENT.scope(id.clone(), answer.instrument(span)).await;
 
     metrics.observe_request(route, method_label(&method), response.status().as_u16(), started.elapsed());
     let echo = HeaderValue::from_str(id.as_str()).expect("request ids are visible ASCII");

@@ -1,6 +1,11 @@
 //! The router, as far as a request gets before the backend is there.
 
-use std::{collections::BTreeSet, future::pending};
+use std::{
+    collections::BTreeSet,
+    future::pending,
+    io,
+    sync::{LazyLock, Mutex},
+};
 
 use axum::{
     body::Body,
@@ -235,7 +240,7 @@ async fn a_bad_body_is_refused_with_a_sentence() {
             assert_eq!(answer.status, status, "{path}: {}", answer.body);
             assert!(answer.message().contains(sentence), "{path}: {}", answer.body);
         }
-        let broken = axum::body::Body::from_stream(futures_of_a_broken_body());
+        let broken = Body::from_stream(broken_stream());
         let answer = send(app(state()), request(Method::POST, path, token, broken)).await;
         assert_eq!((answer.status, answer.message().contains("ended too early")), (400, true));
     }
@@ -248,7 +253,7 @@ async fn a_bad_body_is_refused_with_a_sentence() {
     );
 }
 
-fn futures_of_a_broken_body() -> impl futures::Stream<Item = Result<&'static str, std::io::Error>> {
+fn broken_stream() -> impl futures::Stream<Item = Result<&'static str, std::io::Error>> {
     futures::stream::iter([Ok("{\"service\":"), Err(std::io::ErrorKind::ConnectionReset.into())])
 }
 
@@ -345,6 +350,61 @@ async fn a_request_that_takes_too_long_is_a_503() {
         send(with_layers(slow, state()), Request::builder().uri("/").body(Body::empty()).unwrap()).await;
     assert_eq!(answer.status, 503);
     assert!(answer.message().contains("in time"));
+}
+
+#[tokio::test]
+async fn the_log_tells_each_write_with_its_request_id_and_no_secret() {
+    let lines = Lines::of_this_process();
+    let by_jane = RELEASE.replacen('{', r#"{"committerEmail":"j@x.io","#, 1);
+    for (body, token, parts) in [
+        (by_jane.as_str(), "for-hamctl", &["The server is starting", "svc", "dev", "m-1", "j@x.io"][..]),
+        ("{}", "for-hamctl", &["service must be given"]),
+        ("{}", "hunter2", &["The token is missing or not accepted"]),
+    ] {
+        let answer = send(app(state()), request(Method::POST, "/release", token, body.to_owned())).await;
+        let found = lines.with(&answer.request_id);
+        let [line] = &found[..] else { panic!("not one line: {found:?}") };
+        for part in parts.iter().chain(&["/release", "requestId"]) {
+            assert!(line.contains(part), "{part} is not in {line}");
+        }
+        assert!(!line.contains(token), "{line}");
+    }
+    let read = get_path("/status").await;
+    assert_eq!(lines.with(&read.request_id), [""; 0], "reads are not worth a line");
+}
+
+/// What all tests of this process log.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Lines {
+    fn of_this_process() -> Self {
+        static LINES: LazyLock<Lines> = LazyLock::new(|| {
+            let lines = Lines::default();
+            let writer = lines.clone();
+            tracing_subscriber::fmt().json().with_writer(move || writer.clone()).init();
+            // Other tests may have logged just before, and found that nobody listens.
+            tracing::callsite::rebuild_interest_cache();
+            lines
+        });
+        LINES.clone()
+    }
+
+    fn with(&self, text: &str) -> Vec<String> {
+        let all = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        all.lines().filter(|line| line.contains(text)).map(str::to_owned).collect()
+    }
+}
+
+impl io::Write for Lines {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(text);
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Every method that a path takes; what it does not take is a 405.

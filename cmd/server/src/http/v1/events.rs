@@ -24,7 +24,7 @@ pub(super) async fn retry(
 ) -> Result<StatusCode, ApiError> {
     let id = event_id(fields)?;
     let flow = state.flow()?;
-    state.timed("retry event", flow.retry_event(id)).await?;
+    state.timed("retry_event", flow.retry_event(id)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -35,7 +35,7 @@ pub(super) async fn forget(
 ) -> Result<StatusCode, ApiError> {
     let id = event_id(fields)?;
     let flow = state.flow()?;
-    state.timed("drop event", flow.drop_event(id)).await?;
+    state.timed("drop_event", flow.drop_event(id)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -13,6 +13,6 @@ pub(super) async fn status(
     let id = fields.uuid("id");
     let id = fields.finish(|| id)?;
     let flow = state.flow()?;
-    let status = state.timed("release status", flow.release_status(id)).await?;
+    let status = state.timed("release_status", flow.release_status(id)).await?;
     status.map(Json).ok_or(ApiError::NoSuchRelease(id))
 }
