@@ -12,7 +12,7 @@ use crate::{
 
 /// Release services to environments, and see what runs where.
 #[derive(Debug, Parser)]
-#[command(name = "hamctl", version, propagate_version = false, disable_version_flag = true)]
+#[command(name = "hamctl", version)]
 #[command(after_help = "\
 Log in with a token in the environment variable HAMCTL_AUTH_TOKEN.
 Exit status: 0 ok, 1 failed, 2 wrong usage.

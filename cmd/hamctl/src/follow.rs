@@ -11,7 +11,7 @@ use crate::explain::explain;
 
 /// A release usually takes less than a second; a long queue is asked less often.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Asks until the release's state is final. A server that is away for a moment
 /// is waited for: the release is safe with it.

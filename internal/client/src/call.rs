@@ -184,7 +184,8 @@ fn refusal(status: StatusCode, bytes: &[u8], url: &Url, request_id: Uuid) -> Cli
     let message = message_of(bytes, code);
     match (code, message) {
         (401, message) => {
-            let message = message.unwrap_or_else(|| "no token, or one that is not valid".to_owned());
+            let message =
+                message.unwrap_or_else(|| "the server does not accept the token, or wants one".to_owned());
             ClientError::Unauthorized { message, request_id }
         }
         (_, None) => ClientError::NotTheServer { url: shown(url), status: code, request_id },

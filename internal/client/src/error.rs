@@ -16,7 +16,7 @@ pub enum ClientError {
     /// The request may or may not have been worked on.
     #[error("the connection to {url} broke before the answer was complete: {cause}")]
     Interrupted { url: String, cause: String, request_id: Uuid },
-    #[error("the server does not accept the login: {message}")]
+    #[error("{message}")]
     Unauthorized { message: String, request_id: Uuid },
     /// The server understood and said no (4xx); the message is the server's own.
     #[error("{message}")]

@@ -79,10 +79,10 @@ fn choose(context: &Context<'_>, args: &RollbackArgs, releases: &[Release]) -> R
     let choices = choices(releases, args.length as usize);
     let Some(before) = choices.first() else {
         return Err(CliError::failed(format!(
-            "there is nothing to go back to: no other artifact of service {} is among the last {} releases to {}",
+            "there is nothing to go back to: service {} had no other artifact in {} lately (releases looked at: {})",
             context.service,
+            args.env,
             releases.len(),
-            args.env
         ))
         .hint("name an artifact with --artifact, or look further back with --length"));
     };

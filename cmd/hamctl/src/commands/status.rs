@@ -65,6 +65,10 @@ fn line(environment: &Environment, width: usize) -> Line {
         None => line,
     };
     let author = if environment.author.is_empty() { &environment.committer } else { &environment.author };
-    let message = environment.message.lines().next().unwrap_or_default();
-    line.good(&environment.tag).plain(format_args!(" by {author}: {message}"))
+    let line = line.good(&environment.tag);
+    let line = if author.is_empty() { line } else { line.plain(format_args!(" by {author}")) };
+    match environment.message.lines().next() {
+        Some(message) => line.plain(format_args!(": {message}")),
+        None => line,
+    }
 }

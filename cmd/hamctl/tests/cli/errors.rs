@@ -79,7 +79,7 @@ fn a_token_that_is_not_accepted_is_not_shown() {
     assert_snapshot!(program.run(&["status", "--service", "svc"]), @"
     exit 1
     -- stderr
-    error: the server does not accept the login: unknown token (reference: [id])
+    error: unknown token (reference: [id])
     hint: set HAMCTL_AUTH_TOKEN to a token that the server accepts
     ");
 }

@@ -211,7 +211,7 @@ fn a_rollback_needs_another_artifact() {
     assert_snapshot!(program.run(&["rollback", "--service", "svc", "--env", "prod"]), @"
     exit 1
     -- stderr
-    error: there is nothing to go back to: no other artifact of service svc is among the last 2 releases to prod
+    error: there is nothing to go back to: service svc had no other artifact in prod lately (releases looked at: 2)
     hint: name an artifact with --artifact, or look further back with --length
     ");
     assert_snapshot!(program.run(&["rollback", "--service", "svc", "--env", "dev", "--length", "20"]), @"

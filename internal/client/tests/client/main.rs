@@ -147,11 +147,8 @@ async fn every_kind_of_answer_has_its_error() {
     let too_large = format!("{{\"x\":\"{}\"}}", "x".repeat(17 << 20));
     let cases = [
         (Answer::json(400, r#"{"status":400,"message":"service: missing"}"#), "service: missing"),
-        (
-            Answer::json(401, r#"{"status":401,"message":"bad token"}"#),
-            "the server does not accept the login: bad token",
-        ),
-        (Answer::json(401, ""), "the server does not accept the login: no token, or one that is not valid"),
+        (Answer::json(401, r#"{"status":401,"message":"bad token"}"#), "bad token"),
+        (Answer::json(401, ""), "the server does not accept the token, or wants one"),
         (Answer::json(500, r#"{"status":500,"message":"oh"}"#), "the server answered 500: oh"),
         (
             Answer::json(200, "<html>log in</html>"),
