@@ -8,6 +8,7 @@ use release_client::Client;
 
 use crate::{
     args::{Cli, GlobalArgs},
+    commands::block_on,
     context, shuttle,
 };
 
@@ -51,8 +52,7 @@ fn ask(values: impl AsyncFnOnce(Client) -> Option<Vec<String>>) -> Vec<Completio
         let client = context::client(&global_args()?).ok()?;
         tokio::time::timeout(PATIENCE, values(client)).await.ok()?
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let values = runtime.ok().and_then(|runtime| runtime.block_on(values)).unwrap_or_default();
+    let values = block_on(values).ok().flatten().unwrap_or_default();
     // A control character in a name would reach the terminal through the shell.
     let harmless = values.into_iter().filter(|value| !value.is_empty() && !value.contains(char::is_control));
     harmless.map(CompletionCandidate::new).collect()

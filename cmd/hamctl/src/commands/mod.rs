@@ -22,13 +22,19 @@ use crate::{
 pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
     let printer = Printer::new();
-    let result = runtime().and_then(|runtime| runtime.block_on(run(&printer, cli)));
+    let result = block_on(run(&printer, cli));
+    let result =
+        result.unwrap_or_else(|error| Err(CliError::failed(format!("hamctl cannot start: {error}"))));
     release_terminal::run(&printer, result)
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|error| CliError::failed(format!("hamctl cannot start: {error}")))
+/// Runs to the end of the future, and no longer: a name look-up that was given
+/// up goes on in a thread that would otherwise be waited for.
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> std::io::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let result = runtime.block_on(future);
+    runtime.shutdown_background();
+    Ok(result)
 }
 
 async fn run(printer: &Printer, cli: Cli) -> Result<Exit, CliError> {
