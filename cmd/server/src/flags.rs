@@ -12,7 +12,7 @@ use crate::http::auth::{TokenList, Tokens};
 /// No `Debug`: some of these are secrets.
 #[derive(Args)]
 pub(crate) struct StartFlags {
-    /// Port that the HTTP API listens on
+    /// Port that the HTTP API listens on; 0 is any free one, told in the log
     #[arg(long, env = "HTTP_PORT", default_value_t = 8080)]
     pub(crate) http_port: u16,
     /// How long a request may take
@@ -47,8 +47,8 @@ impl StartFlags {
         self.data_dir.clone().unwrap_or_else(default_data_dir)
     }
 
-    pub(crate) fn external_url(&self) -> Url {
-        let local = || Url::parse(&format!("http://localhost:{}", self.http_port)).expect("it is a URL");
+    pub(crate) fn external_url(&self, port: u16) -> Url {
+        let local = || Url::parse(&format!("http://localhost:{port}")).expect("it is a URL");
         self.external_url.clone().unwrap_or_else(local)
     }
 }
@@ -225,7 +225,7 @@ mod tests {
         assert_eq!(flags.http_port, 8080);
         assert_eq!(flags.timeout, Duration::from_secs(20));
         assert_eq!(flags.broker.broker_type, BrokerType::Embedded);
-        assert_eq!(flags.external_url().as_str(), "http://localhost:8080/");
+        assert_eq!(flags.external_url(8080).as_str(), "http://localhost:8080/");
         assert!(flags.tokens.tokens().are_all_empty());
         assert_eq!(flags.artifacts.limits(), Limits::default());
         assert!(!flags.log.development);

@@ -26,16 +26,18 @@ pub(crate) async fn run(flags: StartFlags) -> anyhow::Result<()> {
 }
 
 async fn serve(flags: &StartFlags, lifecycle: &Lifecycle) -> anyhow::Result<()> {
+    wiring::make_data_dir(&flags.data_dir())?;
     let tokens = tokens::load(flags.tokens.tokens(), &flags.data_dir())?;
     let metrics = Metrics::new();
     let state = AppState::new(metrics.clone());
     let router = http::router(state.clone(), &tokens, flags.timeout);
     let listener = listen(flags.http_port).await?;
-    tracing::info!(port = flags.http_port, "Listening");
+    let port = listener.local_addr().context("the port cannot be read")?.port();
+    tracing::info!(port, "Listening");
     let connections = tokio::spawn(http::serve(listener, router, lifecycle.stopping()));
 
     let opened = tokio::select! {
-        opened = wiring::open(flags, metrics) => Some(opened?),
+        opened = wiring::open(flags, port, metrics) => Some(opened?),
         () = lifecycle.stopping().cancelled_owned() => None,
     };
     if let Some((backend, background)) = opened {

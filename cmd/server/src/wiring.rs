@@ -39,15 +39,16 @@ impl Background {
 }
 
 /// Opens everything in the data directory. Takes as long as cloning the config repository does.
-pub(crate) async fn open(flags: &StartFlags, metrics: Metrics) -> anyhow::Result<(Backend, Background)> {
+/// `port` is the one that is listened on.
+pub(crate) async fn open(
+    flags: &StartFlags,
+    port: u16,
+    metrics: Metrics,
+) -> anyhow::Result<(Backend, Background)> {
     let data_dir = flags.data_dir();
-    // Holds tokens and keys.
-    DirBuilder::new().recursive(true).mode(0o700).create(&data_dir).with_context(|| {
-        format!("the data directory {} cannot be made; choose another with --data-dir", data_dir.display())
-    })?;
     let broker = open_broker(&flags.broker, &data_dir)?;
     let store =
-        DirectoryStore::open(&data_dir.join("storage"), flags.external_url(), flags.artifacts.limits())?;
+        DirectoryStore::open(&data_dir.join("storage"), flags.external_url(port), flags.artifacts.limits())?;
     let options = git_options(&flags.git, &data_dir);
     let (repository, writer) = spawn_blocking(move || ConfigRepository::open(&options))
         .await
@@ -58,6 +59,13 @@ pub(crate) async fn open(flags: &StartFlags, metrics: Metrics) -> anyhow::Result
     let (flow, dispatcher) =
         Flow::new(Backends { repository, writer: writer.clone(), storage, broker, metrics });
     Ok((Backend { flow, store }, Background { dispatcher, writer }))
+}
+
+/// Makes the directory that everything else is in. Nobody else may read it: it holds tokens and keys.
+pub(crate) fn make_data_dir(data_dir: &Path) -> anyhow::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(data_dir).with_context(|| {
+        format!("the data directory {} cannot be made; choose another with --data-dir", data_dir.display())
+    })
 }
 
 async fn observe_remote(mut problem: watch::Receiver<Option<String>>, metrics: Metrics) {

@@ -2,12 +2,13 @@
 
 mod json;
 
-use std::{io, panic};
+use std::{
+    io::{self, IsTerminal},
+    panic,
+};
 
 use tracing_subscriber::{
-    EnvFilter, Layer, Registry,
-    filter::ParseError,
-    fmt,
+    EnvFilter, Layer, Registry, fmt,
     layer::SubscriberExt,
     util::{SubscriberInitExt, TryInitError},
 };
@@ -16,7 +17,7 @@ use tracing_subscriber::{
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     #[error("the log level '{level}' is not valid; use error, warn, info, debug or trace")]
-    Level { level: String, source: ParseError },
+    Level { level: String },
     #[error("logging is set up already")]
     AlreadySet(#[from] TryInitError),
 }
@@ -28,11 +29,11 @@ pub enum LogError {
 /// each line is a JSON object with `@timestamp`, `level`, `message`, the fields of
 /// the surrounding spans (such as `requestId`) and the line's own.
 pub fn init(level: &str, development: bool) -> Result<(), LogError> {
-    let filter = EnvFilter::builder()
-        .parse(level)
-        .map_err(|source| LogError::Level { level: level.to_owned(), source })?;
+    let filter =
+        EnvFilter::builder().parse(level).map_err(|_| LogError::Level { level: level.to_owned() })?;
     let lines: Box<dyn Layer<Registry> + Send + Sync> = if development {
-        fmt::layer().with_writer(io::stderr).with_target(false).boxed()
+        let colours = io::stderr().is_terminal();
+        fmt::layer().with_writer(io::stderr).with_ansi(colours).with_target(false).boxed()
     } else {
         json::JsonLines::new(io::stderr).boxed()
     };
