@@ -1,0 +1,44 @@
+# The verbs of this project. Each installs what it needs and is missing (.ci/install),
+# says what it runs, and can be run again. CI runs the same: .ci/run.
+
+export PATH := $(CURDIR)/target/tools/bin:$(PATH):$(HOME)/.cargo/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo build test lint fmt bench
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## See the platform do its job on this machine; KEEP=1 leaves it running
+	.ci/install
+	cargo build --locked --workspace --bins
+	@e2e-test/demo.sh target/debug
+
+build: ## Build server, hamctl and artifact for use, in target/release
+	.ci/install
+	cargo build --locked --release --workspace --bins
+	@echo "Built server, hamctl and artifact in target/release."
+
+test: ## Run every test, against real git repositories and real processes
+	.ci/install
+	cargo build --locked --workspace --all-targets
+	cargo test --locked --workspace
+	@echo "All tests passed."
+
+lint: ## Check format, clippy, dependencies, licences and documentation
+	.ci/install lint
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo deny --locked check --hide-inclusion-graph --allow unused-wrapper bans licenses sources
+	.ci/advisories
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
+	@echo "All checks passed."
+
+fmt: ## Format the code
+	.ci/install
+	cargo fmt --all
+
+bench: ## Measure releases against a plain git push; SIZES="small medium large" chooses
+	.ci/install
+	cargo build --locked --release --package release-server
+	cargo bench --locked --package release-e2e-test --bench load -- $(SIZES)
