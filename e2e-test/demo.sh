@@ -17,9 +17,9 @@ export PATH="$programs:$PATH" LC_ALL=C.UTF-8 TZ=UTC GIT_PAGER=cat
 export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_SYSTEM=/dev/null
 export no_proxy=localhost NO_PROXY=localhost
 
-bold='' dim='' green='' red='' off=''
+bold='' cyan='' green='' red='' off=''
 if [[ -t 1 && -z "${NO_COLOR-}" ]]; then
-    bold=$'\e[1m' dim=$'\e[2m' green=$'\e[32m' red=$'\e[31m' off=$'\e[0m'
+    bold=$'\e[1m' cyan=$'\e[36m' green=$'\e[32m' red=$'\e[31m' off=$'\e[0m'
 fi
 
 mkdir -p "$root/.demo"
@@ -80,7 +80,7 @@ say() {
 }
 
 show() {
-    printf '\n%s$ %s%s\n' "$dim" "$1" "$off"
+    printf '\n%s$ %s%s\n' "$cyan" "$1" "$off"
 }
 
 # Shows a command as one would type it, and runs exactly that. Without a terminal
