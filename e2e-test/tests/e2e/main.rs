@@ -1,0 +1,15 @@
+//! Whole-system tests: the real programs, a real bare repository, real signals.
+//!
+//! `cargo build --workspace` comes first; `make test` does it. Each test has a server, a
+//! remote, directories and a port of its own, so all of them run side by side.
+
+mod harness;
+
+//mod bad_input;
+//mod bad_uploads;
+mod crashes;
+//mod crashes_of_uploads;
+//mod outages;
+mod races;
+//mod shutdown;
+//mod walkthrough;
