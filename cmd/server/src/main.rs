@@ -5,6 +5,8 @@ mod events;
 mod flags;
 mod http;
 mod lifecycle;
+#[cfg(test)]
+mod manual;
 mod start;
 mod tokens;
 mod wiring;
