@@ -1,7 +1,7 @@
 # The verbs of this project. Each installs what it needs and is missing (.ci/install),
 # says what it runs, and can be run again. CI runs the same: .ci/run.
 
-export PATH := $(CURDIR)/target/tools/bin:$(PATH):$(HOME)/.cargo/bin
+export PATH := $(CURDIR)/target/tools/bin:$(HOME)/.cargo/bin:$(PATH)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo build test lint fmt bench

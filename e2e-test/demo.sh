@@ -302,8 +302,7 @@ say 'An artifact is a record of the build, and the files to apply in each enviro
 say 'job has rendered those files; now it notes what it did, and uploads all of it.'
 manifests build/dev payments $first 1
 manifests build/prod payments $first 3
-cd build
-run 'ls dev prod'
+run 'cd build; ls dev prod'
 run 'export ARTIFACT_URL=$HAMCTL_URL ARTIFACT_AUTH_TOKEN="$(cat ../data/tokens/artifact)"'
 run 'artifact init --service payments --artifact-id main-1f0c3a9b7d-67e9d69164 \
     --git-branch main --git-sha 1f0c3a9b7d --git-message "Refund in one click" \
