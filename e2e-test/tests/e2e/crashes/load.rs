@@ -43,8 +43,11 @@ pub(crate) struct Told {
 
 impl Client {
     pub(crate) async fn new(server: &Server, service: &str) -> Self {
-        let artifacts =
-            [server.push_new(service, "master-1-a").await, server.push_new(service, "master-1-b").await];
+        let artifacts = [
+            server.push_new(service, "master-1-a").await,
+            server.push_new(service, "master-1-b").await,
+            server.push_new(service, "master-1-c").await,
+        ];
         Self { caller: server.caller(Audience::Hamctl), artifacts, told: Told::default(), made: 0 }
     }
 
