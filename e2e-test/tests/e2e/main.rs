@@ -5,11 +5,11 @@
 
 mod harness;
 
-//mod bad_input;
-//mod bad_uploads;
+mod bad_input;
+mod bad_uploads;
 mod crashes;
-//mod crashes_of_uploads;
-//mod outages;
+mod crashes_of_uploads;
+mod outages;
 mod races;
-//mod shutdown;
+mod shutdown;
 //mod walkthrough;
