@@ -5,11 +5,11 @@
 use std::{
     collections::HashMap,
     fs,
-    io::{self, Write},
+    io,
     path::Path,
 };
 
-use flate2::{Compression, write::ZlibEncoder};
+use flate2::{Compress, Compression, FlushCompress, Status};
 use sha1::{Digest, Sha1};
 
 use crate::{ObjectId, object::Kind};
@@ -22,9 +22,10 @@ const MAX_DEPTH: u32 = 40;
 /// Trees are mostly object ids, which do not compress: speed matters more.
 const LEVEL: Compression = Compression::fast();
 
-#[derive(Default)]
 pub(crate) struct Pack {
     body: Vec<u8>,
+    /// Its state is large: making one for each object would cost more than compressing.
+    compressor: Compress,
     entries: Vec<PackEntry>,
     known: HashMap<ObjectId, usize>,
 }
@@ -37,6 +38,17 @@ struct PackEntry {
 }
 
 const HEADER_BYTES: usize = 12;
+
+impl Default for Pack {
+    fn default() -> Self {
+        Self {
+            body: Vec::new(),
+            compressor: Compress::new(LEVEL, true),
+            entries: Vec::new(),
+            known: HashMap::new(),
+        }
+    }
+}
 
 impl Pack {
     pub(crate) fn contains(&self, id: ObjectId) -> bool {
@@ -76,11 +88,24 @@ impl Pack {
         let start = self.body.len();
         encode_kind_and_size(&mut self.body, kind, size);
         self.body.extend_from_slice(prefix);
-        let mut encoder = ZlibEncoder::new(&mut self.body, LEVEL);
-        encoder.write_all(data).and_then(|()| encoder.finish().map(|_| ())).expect("memory can be written");
+        self.compress(data);
         let crc = crc32fast::hash(&self.body[start..]);
         self.known.insert(id, self.entries.len());
         self.entries.push(PackEntry { id, offset: HEADER_BYTES + start, crc, depth });
+    }
+
+    fn compress(&mut self, mut data: &[u8]) {
+        self.compressor.reset();
+        loop {
+            self.body.reserve(data.len() / 2 + 64);
+            let before = self.compressor.total_in();
+            let status = self.compressor.compress_vec(data, &mut self.body, FlushCompress::Finish);
+            if matches!(status, Ok(Status::StreamEnd)) {
+                return;
+            }
+            let read = self.compressor.total_in() - before;
+            data = &data[usize::try_from(read).expect("no more than was given")..];
+        }
     }
 
     /// Writes pack and index into `directory` (`objects/pack`). A reader sees
