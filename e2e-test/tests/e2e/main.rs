@@ -12,4 +12,4 @@ mod crashes_of_uploads;
 mod outages;
 mod races;
 mod shutdown;
-//mod walkthrough;
+mod walkthrough;
