@@ -324,7 +324,7 @@ async fn each_audience_needs_its_own_token() {
         let own = server.token(owner);
         let others =
             Audience::ALL.into_iter().filter(|other| *other != owner).map(|other| server.token(other));
-        let broken = ["".to_owned(), own[1..].to_owned(), format!("{own}x"), own.to_uppercase()];
+        let broken = [String::new(), own[1..].to_owned(), format!("{own}x"), own.to_uppercase()];
         let schemes = broken.into_iter().chain(others).map(|token| format!("Bearer {token}"));
         for header in schemes.chain([own.clone(), format!("Basic {own}")]) {
             let request = reqwest::Client::builder().no_proxy().build().expect("a client");

@@ -114,8 +114,9 @@ fn artifacts(service: usize) -> Vec<Artifact> {
 fn artifact(service: &str, build: usize, is_large: bool) -> Artifact {
     let id = format!("master-{build}-{service}");
     let large = if is_large { 1 << 20 } else { 100 };
+    // Bytes that do not shrink, the same in every run.
     let noise: Vec<u8> =
-        (0..large).map(|index: u32| (index.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        (0..large).map(|index: u32| index.wrapping_mul(2_654_435_761).to_le_bytes()[2]).collect();
     let manifest = format!("kind: Deployment\nname: {service}\nbuild: {build}\n");
     let mut files = Vec::new();
     for environment in ENVIRONMENTS {

@@ -68,10 +68,8 @@ impl History {
 
     /// Whether somebody else's commit is between two releases.
     pub(crate) fn is_interleaved(&self) -> bool {
-        let is_release = |commit: &Commit| commit.release.is_some();
-        let releases = self.commits.iter().skip_while(|commit| !is_release(commit));
-        let others = releases.skip_while(|commit| is_release(commit));
-        others.skip_while(|commit| !is_release(commit)).next().is_some()
+        let mut is_release = self.commits.iter().map(|commit| commit.release.is_some());
+        is_release.any(|it| it) && is_release.any(|it| !it) && is_release.any(|it| it)
     }
 
     pub(crate) fn titles(&self) -> HashSet<&str> {

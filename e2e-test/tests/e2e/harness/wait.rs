@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 /// For what takes milliseconds on an idle machine.
 pub(crate) const SHORT: Duration = Duration::from_secs(30);
 /// For what takes seconds on an idle machine.
-pub(crate) const LONG: Duration = Duration::from_secs(120);
+pub(crate) const LONG: Duration = Duration::from_mins(2);
 
 const INTERVAL: Duration = Duration::from_millis(10);
 
