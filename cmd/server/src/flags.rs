@@ -106,7 +106,7 @@ impl TokenFlags {
 #[derive(Args)]
 pub(crate) struct GitFlags {
     /// URL of the config repository: ssh, https or file
-    #[arg(long, env = "CONFIG_REPO", hide_env_values = true, value_name = "URL")]
+    #[arg(long, env = "CONFIG_REPO", hide_env_values = true, value_name = "URL", value_parser = without_password)]
     pub(crate) config_repo: String,
     /// Branch of the config repository [default: the remote's]
     #[arg(long, env = "CONFIG_BRANCH", value_name = "BRANCH")]
@@ -115,6 +115,13 @@ pub(crate) struct GitFlags {
     /// [default: /etc/release-manager/ssh/identity where there is such a file]
     #[arg(long, value_name = "FILE")]
     ssh_private_key: Option<PathBuf>,
+    /// The only host keys that are accepted over ssh, in the format of `known_hosts`
+    /// [default: what the machine's ssh configuration says]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ssh_known_hosts: Option<PathBuf>,
+    /// Token for a config repository over https
+    #[arg(long, env = "GIT_HTTPS_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    pub(crate) git_https_token: Option<String>,
     /// Name of the committer in the config repository
     #[arg(long, default_value = "Release Manager", value_name = "NAME")]
     pub(crate) git_user: String,
@@ -138,6 +145,16 @@ impl GitFlags {
         let mounted =
             || Some(PathBuf::from("/etc/release-manager/ssh/identity")).filter(|path| path.exists());
         self.ssh_private_key.clone().or_else(mounted)
+    }
+}
+
+/// Git would show it to every user of the machine, among the arguments of its processes.
+fn without_password(url: &str) -> Result<String, &'static str> {
+    match url::Url::parse(url) {
+        Ok(parsed) if parsed.password().is_some() => {
+            Err("a password in the URL can be seen by others; take it out and give it as GIT_HTTPS_TOKEN")
+        }
+        _ => Ok(url.to_owned()),
     }
 }
 

@@ -49,7 +49,7 @@ pub(crate) async fn open(
     let broker = open_broker(&flags.broker, &data_dir)?;
     let store =
         DirectoryStore::open(&data_dir.join("storage"), flags.external_url(port), flags.artifacts.limits())?;
-    let options = git_options(&flags.git, &data_dir);
+    let options = git_options(&flags.git, &data_dir, metrics.clone());
     let (repository, writer) = spawn_blocking(move || ConfigRepository::open(&options))
         .await
         .context("opening the config repository broke")??;
@@ -84,8 +84,12 @@ fn open_broker(flags: &BrokerFlags, data_dir: &Path) -> anyhow::Result<Arc<dyn B
     })
 }
 
-fn git_options(flags: &GitFlags, data_dir: &Path) -> Options {
-    let credentials = Credentials { ssh_key: flags.ssh_key(), ..Credentials::default() };
+fn git_options(flags: &GitFlags, data_dir: &Path, metrics: Metrics) -> Options {
+    let credentials = Credentials {
+        ssh_key: flags.ssh_key(),
+        ssh_known_hosts: flags.ssh_known_hosts.clone(),
+        https_token: flags.git_https_token.clone(),
+    };
     Options {
         directory: data_dir.join("config-repository.git"),
         remote: RemoteOptions { url: flags.config_repo.clone(), credentials, timeout: flags.git_timeout },
@@ -93,5 +97,6 @@ fn git_options(flags: &GitFlags, data_dir: &Path) -> Options {
         committer: Person::new(&flags.git_user, &flags.git_email),
         poll_interval: flags.git_poll_interval,
         max_pushes_per_minute: flags.git_max_pushes_per_minute,
+        on_push: Arc::new(move |commits| metrics.observe_batch(commits)),
     }
 }

@@ -20,7 +20,7 @@ use release_storage::StorageError;
 use release_telemetry::metrics::ReleaseLabels;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, error, info, info_span, warn};
+use tracing::{Instrument, error, error_span, info, warn};
 use uuid::Uuid;
 
 use crate::{Backends, error::full_message, plan::PreparedRelease, tracker::Tracker};
@@ -112,7 +112,7 @@ impl Dispatcher {
 
     fn start(&mut self, key: String, message: Message) {
         let worker = self.worker.clone();
-        let span = info_span!("event", requestId = message.correlation_id, event = %message.id);
+        let span = error_span!("event", requestId = message.correlation_id, event = %message.id);
         let work = async move {
             worker.execute(message).await;
             key
@@ -229,12 +229,12 @@ impl Worker {
         } else {
             info!(service = %service, environment = %environment, "artifact-id" = %artifact_id, "already released");
         }
+        let state = if commit.is_some() { ReleaseState::Released } else { ReleaseState::Unchanged };
+        self.tracker.finish(message.id, state, commit.map(|id: ObjectId| id.to_string()), None);
         if let Err(error) = self.backends.broker.ack(message.id).await {
             // It comes again after a restart, and finds its commit.
             error!("an executed event cannot be acknowledged: {}", full_message(&error));
         }
-        let state = if commit.is_some() { ReleaseState::Released } else { ReleaseState::Unchanged };
-        self.tracker.finish(message.id, state, commit.map(|id: ObjectId| id.to_string()), None);
     }
 
     fn count(&self, release: &Release, message: &Message) {

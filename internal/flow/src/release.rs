@@ -48,7 +48,7 @@ impl Flow {
         let summary = self.artifact(&request.service, &request.artifact_id).await?;
         check_environment(&request, &summary)?;
         let release = new_release(release_id, &request, &summary)?;
-        if self.is_running(&release).await? {
+        if self.is_running(&release)? {
             return Ok(Accepted::Unchanged);
         }
         self.enqueue(release, request.request_id).await?;
@@ -110,12 +110,13 @@ impl Flow {
     }
 
     /// Whether the environment runs the artifact and nothing that waits will change that.
-    async fn is_running(&self, release: &Release) -> Result<bool, FlowError> {
+    fn is_running(&self, release: &Release) -> Result<bool, FlowError> {
         if self.tracker.is_waiting(release.service.as_str(), release.environment.as_str()) {
             return Ok(false);
         }
         let path = layout::artifact_file(&release.environment, &release.namespace, &release.service);
-        let running = self.read(move |snapshot| Ok(running_artifact(&snapshot.tree(), &path)?)).await?;
+        // One look-up takes less time than handing it to another thread.
+        let running = running_artifact(&self.backends.repository.snapshot().tree(), &path)?;
         Ok(running.as_deref() == Some(release.artifact_id.as_str()))
     }
 

@@ -35,12 +35,13 @@ impl Fixture {
             remote: RemoteOptions {
                 url: origin.url(),
                 credentials: Credentials::default(),
-                timeout: Duration::from_secs(60),
+                timeout: Duration::from_mins(1),
             },
             branch: None,
             committer: Person::new("release-manager", "bot@example.com"),
-            poll_interval: Duration::from_secs(3600),
+            poll_interval: Duration::from_hours(1),
             max_pushes_per_minute: 0,
+            on_push: std::sync::Arc::new(|_| ()),
         })
         .unwrap();
         let url = Url::parse("http://localhost").unwrap();

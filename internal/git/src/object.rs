@@ -42,6 +42,15 @@ impl fmt::Debug for ObjectId {
     }
 }
 
+impl std::str::FromStr for ObjectId {
+    type Err = git2::Error;
+
+    /// Of 40 hexadecimal digits.
+    fn from_str(text: &str) -> Result<Self, git2::Error> {
+        git2::Oid::from_str(text).map(Self::from)
+    }
+}
+
 impl From<git2::Oid> for ObjectId {
     fn from(oid: git2::Oid) -> Self {
         let mut bytes = [0; 20];

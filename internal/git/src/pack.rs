@@ -2,12 +2,7 @@
 //!
 //! The formats are those of git's `gitformat-pack` manual page, version 2.
 
-use std::{
-    collections::HashMap,
-    fs,
-    io,
-    path::Path,
-};
+use std::{collections::HashMap, fs, io, path::Path};
 
 use flate2::{Compress, Compression, FlushCompress, Status};
 use sha1::{Digest, Sha1};

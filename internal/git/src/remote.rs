@@ -10,7 +10,7 @@ use std::{
 use crate::{
     GitError, ObjectId,
     process::{Git, complaint},
-    store::reference,
+    store::{ObjectStore, reference},
 };
 
 /// Where the config repository is and how to get in.
@@ -40,6 +40,8 @@ impl fmt::Debug for Credentials {
             .finish()
     }
 }
+
+const CANNOT_FETCH: &str = "the config repository cannot be fetched";
 
 /// What a push came to, if the remote answered at all.
 #[derive(Debug, PartialEq, Eq)]
@@ -115,12 +117,48 @@ impl Remote {
     }
 
     /// Brings the local branch to where the remote's is, also when that is no fast-forward.
-    pub(crate) fn fetch(&self, directory: &Path, branch: &str) -> Result<(), GitError> {
+    pub(crate) fn fetch(&self, store: &ObjectStore, branch: &str) -> Result<(), GitError> {
+        let fetched = if self.is_http() {
+            self.fetch_with_porcelain(store.path(), branch)
+        } else {
+            self.fetch_with_plumbing(store, branch)
+        };
+        match fetched {
+            // A repository that has no commits yet has no branch to fetch.
+            Err(GitError::Remote { reason, .. })
+                if reason.contains("remote ref") && self.default_branch(store.path())?.is_none() =>
+            {
+                Ok(())
+            }
+            result => result.map_err(|error| self.without_password(error)),
+        }
+    }
+
+    fn is_http(&self) -> bool {
+        self.options.url.starts_with("http://") || self.options.url.starts_with("https://")
+    }
+
+    /// `git fetch-pack` starts three processes less than `git fetch`, which checks
+    /// again that nothing is missing: a third of the time. It knows no http.
+    fn fetch_with_plumbing(&self, store: &ObjectStore, branch: &str) -> Result<(), GitError> {
         let reference = reference(branch);
-        let action = "the config repository cannot be fetched";
-        let result = self.git(action, directory, self.options.timeout).check(&[
+        let fetched = self.git(CANNOT_FETCH, store.path(), self.options.timeout).check(&[
+            "fetch-pack",
+            "--quiet",
+            "--thin",
+            // One pack: a year of loose objects would slow every look-up down.
+            "--keep",
+            &self.options.url,
+            &reference,
+        ])?;
+        let id = fetched.lines().find_map(|line| line.strip_suffix(&reference)?.trim_end().parse().ok());
+        store.set_tip(branch, id.ok_or(GitError::Broken("answer of git fetch-pack"))?)
+    }
+
+    fn fetch_with_porcelain(&self, directory: &Path, branch: &str) -> Result<(), GitError> {
+        let reference = reference(branch);
+        self.git(CANNOT_FETCH, directory, self.options.timeout).check(&[
             "-c",
-            // Always a pack: a year of loose objects would slow every look-up down.
             "fetch.unpackLimit=1",
             "fetch",
             "--quiet",
@@ -130,17 +168,8 @@ impl Remote {
             "--",
             &self.options.url,
             &format!("+{reference}:{reference}"),
-        ]);
-        match result {
-            // A repository that has no commits yet has no branch to fetch.
-            Err(GitError::Remote { reason, .. })
-                if reason.contains("couldn't find remote ref")
-                    && self.default_branch(directory)?.is_none() =>
-            {
-                Ok(())
-            }
-            result => result.map(|_| ()).map_err(|error| self.without_password(error)),
-        }
+        ])?;
+        Ok(())
     }
 
     /// Moves the remote branch from `old` to `new`, or not at all when it is elsewhere.

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// How to open the config repository.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Options {
     /// Where the local copy is kept. It belongs to this process alone and may be
     /// deleted while no server runs.
@@ -35,6 +35,8 @@ pub struct Options {
     pub poll_interval: Duration,
     /// At most so many pushes a minute, 0 for no limit. Releases that wait share the next push.
     pub max_pushes_per_minute: usize,
+    /// Told of every accepted push, with the number of its commits. Must not block.
+    pub on_push: Arc<dyn Fn(usize) + Send + Sync>,
 }
 
 /// The config repository, for reading. Cheap to clone.
@@ -59,7 +61,8 @@ impl ConfigRepository {
     /// only when there is no copy yet.
     pub fn open(options: &Options) -> Result<(Self, Writer), GitError> {
         let remote = Remote::new(options.remote.clone());
-        let directory = &options.directory;
+        // Git runs in other directories than this process.
+        let directory = &std::path::absolute(&options.directory).map_err(GitError::io(&options.directory))?;
         let existing = if is_usable(directory, remote.url()) {
             open_copy(directory, &remote, options.branch.as_deref())
                 .inspect_err(|error| warn!("the copy cannot be used, cloning again: {}", full_message(error)))
@@ -120,7 +123,7 @@ impl Shared {
     pub(crate) fn fetch(&self) -> Result<(), GitError> {
         let result = self
             .remote
-            .fetch(self.store.path(), &self.branch)
+            .fetch(&self.store, &self.branch)
             .and_then(|()| self.store.tip(&self.branch))
             .and_then(|tip| self.advance(tip));
         self.health.fetched(result.as_ref().err().map(|error| full_message(error)));

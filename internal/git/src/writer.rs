@@ -122,6 +122,7 @@ impl Writer {
             committer: options.committer.clone(),
             poll_interval: options.poll_interval,
             pace: Pace::new(options.max_pushes_per_minute),
+            on_push: options.on_push.clone(),
         };
         let handle = std::thread::spawn(move || worker.run(&receiver));
         Self { thread: Arc::new(Mutex::new(Some(WriterThread { requests, handle }))) }
@@ -164,6 +165,7 @@ struct Worker {
     committer: Person,
     poll_interval: Duration,
     pace: Pace,
+    on_push: Arc<dyn Fn(usize) + Send + Sync>,
     maintenance: Maintenance,
 }
 
@@ -355,6 +357,7 @@ impl Worker {
         let shared = &self.shared;
         shared.store.set_tip(&shared.branch, tip)?;
         shared.health.pushed();
+        (self.on_push)(commits.len());
         let mut history = base.history().clone();
         for commit in commits {
             history.add(commit.id, &commit.message, commit.release_id);

@@ -31,6 +31,7 @@ fn options(origin: &Origin) -> Options {
         // Polling is asked for in the tests that are about it.
         poll_interval: Duration::from_hours(1),
         max_pushes_per_minute: 0,
+        on_push: std::sync::Arc::new(|_| ()),
     }
 }
 

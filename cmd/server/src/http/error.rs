@@ -1,6 +1,9 @@
 //! Every sentence that an HTTP error says.
 
-use std::{error::Error, fmt::Write};
+use std::{
+    error::Error,
+    fmt::{Display, Write},
+};
 
 use axum::{
     Json,
@@ -49,9 +52,9 @@ pub(super) enum ApiError {
     Starting,
     #[error("The handler panicked.")]
     Panicked,
-    #[error(transparent)]
-    Flow(#[from] FlowError),
-    #[error("{}.", capitalised(.0))]
+    #[error("{}", sentence(.0))]
+    Flow(FlowError),
+    #[error("{}", sentence(.0))]
     Upload(UploadError),
 }
 
@@ -134,11 +137,13 @@ fn upload_status(error: &UploadError) -> StatusCode {
     }
 }
 
-fn capitalised(error: &UploadError) -> String {
+/// Errors of libraries begin in lower case and end without a full stop.
+fn sentence(error: &impl Display) -> String {
     let text = error.to_string();
     let mut chars = text.chars();
     let first = chars.next().map(|first| first.to_uppercase().to_string());
-    first.unwrap_or_default() + chars.as_str()
+    let end = if text.ends_with(['.', '?', '!']) { "" } else { "." };
+    first.unwrap_or_default() + chars.as_str() + end
 }
 
 pub(super) async fn no_such_route() -> ApiError {
