@@ -57,7 +57,7 @@ pub(crate) async fn open(
 
     let storage = Arc::new(store.clone());
     let (flow, dispatcher) =
-        Flow::new(Backends { repository, writer: writer.clone(), storage, broker, metrics });
+        Flow::new(Backends { repository, writer: writer.clone(), storage, broker, metrics }).await?;
     Ok((Backend { flow, store }, Background { dispatcher, writer }))
 }
 

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, error_span, info, warn};
 use uuid::Uuid;
 
-use crate::{Backends, error::full_message, plan::PreparedRelease, tracker::Tracker};
+use crate::{Backends, error::full_message, events::release_of, plan::PreparedRelease, tracker::Tracker};
 
 /// How many events are worked on or wait for an earlier one of their service.
 const MAX_IN_FLIGHT: usize = 1_000;
@@ -93,10 +93,10 @@ impl Dispatcher {
 
     fn take(&mut self, message: Message) {
         self.in_flight += 1;
-        let key = match Event::from_json(&message.kind, &message.body) {
-            Ok(event) => {
-                self.worker.note_received(&message, &event);
-                event.ordering_key()
+        let key = match release_of(&message) {
+            Ok(release) => {
+                self.worker.tracker.accept(&release);
+                Event::Release(release).ordering_key()
             }
             // Cannot be executed; what it would be ordered with does not matter.
             Err(_) => message.id.to_string(),
@@ -142,16 +142,11 @@ impl Dispatcher {
 }
 
 impl Worker {
-    fn note_received(&self, message: &Message, event: &Event) {
-        let Event::Release(release) = event;
-        self.tracker.accept(&with_id(release.clone(), message.id));
-    }
-
     /// Executes one event to its end.
     async fn execute(&self, message: Message) {
         let id = message.id;
-        let release = match Event::from_json(&message.kind, &message.body) {
-            Ok(Event::Release(release)) => with_id(release, id),
+        let release = match release_of(&message) {
+            Ok(release) => release,
             Err(error) => return self.bury(id, full_message(&error)).await,
         };
         let mut delays = delays();
@@ -257,11 +252,6 @@ impl Worker {
         }
         self.tracker.finish(id, ReleaseState::Failed, None, Some(reason));
     }
-}
-
-/// An event of the field's implementation has no release id; that of its message serves.
-fn with_id(release: Release, id: Uuid) -> Release {
-    Release { release_id: id, ..release }
 }
 
 fn delays() -> impl Iterator<Item = Duration> {

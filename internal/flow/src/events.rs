@@ -2,6 +2,10 @@
 
 use release_api::v1::{EventsResponse, QueuedEvent};
 use release_broker::Message;
+use release_core::{
+    Event,
+    event::{EventError, Release},
+};
 use uuid::Uuid;
 
 use crate::{Flow, FlowError};
@@ -34,6 +38,13 @@ impl Flow {
             Err(not_dead(id))
         }
     }
+}
+
+/// The release that a message asks for.
+pub(crate) fn release_of(message: &Message) -> Result<Release, EventError> {
+    let Event::Release(release) = Event::from_json(&message.kind, &message.body)?;
+    // An event of the field's implementation has no release id; that of its message serves.
+    Ok(Release { release_id: message.id, ..release })
 }
 
 fn not_dead(id: Uuid) -> FlowError {

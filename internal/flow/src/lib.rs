@@ -48,10 +48,17 @@ pub struct Flow {
 
 impl Flow {
     /// The use cases, and what executes the events that they accept.
-    pub fn new(backends: Backends) -> (Self, Dispatcher) {
+    pub async fn new(backends: Backends) -> Result<(Self, Dispatcher), FlowError> {
         let tracker = Arc::new(Tracker::default());
+        // What was accepted before a restart will still change what runs; the dispatcher
+        // gets to it only later, and until then a request would be told what runs now.
+        for message in backends.broker.pending().await? {
+            if let Ok(release) = events::release_of(&message) {
+                tracker.accept(&release);
+            }
+        }
         let dispatcher = Dispatcher::new(backends.clone(), tracker.clone());
-        (Self { backends, tracker }, dispatcher)
+        Ok((Self { backends, tracker }, dispatcher))
     }
 
     /// What keeps the server from doing its work, one sentence each.

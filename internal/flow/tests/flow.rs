@@ -11,7 +11,7 @@ use release_git::{ConfigRepository, Credentials, Options, RemoteOptions, Writer}
 use release_storage::{Checksum, DirectoryStore, Limits, UploadQuery};
 use release_telemetry::Metrics;
 use release_testing::{artifact::ArtifactBuilder, origin::Origin};
-use tokio::task::JoinHandle;
+use tokio::{sync::oneshot, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 use uuid::Uuid;
@@ -27,7 +27,14 @@ struct Fixture {
 }
 
 impl Fixture {
-    fn start(origin: Origin) -> Self {
+    async fn start(origin: Origin) -> Self {
+        let (fixture, go) = Self::start_idle(origin).await;
+        go.send(()).unwrap();
+        fixture
+    }
+
+    /// Executes nothing before it is told to.
+    async fn start_idle(origin: Origin) -> (Self, oneshot::Sender<()>) {
         let data = origin.scratch().join("data");
         std::fs::create_dir_all(&data).unwrap();
         let (repository, writer) = ConfigRepository::open(&Options {
@@ -53,10 +60,16 @@ impl Fixture {
             storage: Arc::new(store.clone()),
             broker: broker.clone(),
             metrics: Metrics::new(),
-        });
+        })
+        .await
+        .unwrap();
         let stop = dispatcher.stop_token();
-        let dispatcher = tokio::spawn(dispatcher.run());
-        Self { origin, flow, store, broker, writer, stop, dispatcher }
+        let (go, told) = oneshot::channel();
+        let dispatcher = tokio::spawn(async move {
+            told.await.unwrap();
+            dispatcher.run().await;
+        });
+        (Self { origin, flow, store, broker, writer, stop, dispatcher }, go)
     }
 
     /// Ends everything in the order in which a server does.
@@ -117,7 +130,7 @@ fn request(service: &str, environment: &str, artifact_id: &str) -> ReleaseReques
 
 #[tokio::test]
 async fn a_release_is_one_commit_and_is_seen_in_status_and_history() {
-    let fixture = Fixture::start(Origin::new());
+    let fixture = Fixture::start(Origin::new()).await;
     fixture.upload(&ArtifactBuilder::new("api", "master-1")).await;
     fixture.upload(&ArtifactBuilder::new("api", "master-2").file("dev", "run/start.sh", "x")).await;
     let first = fixture.release(request("api", "dev", "master-1")).await;
@@ -147,7 +160,7 @@ async fn a_release_is_one_commit_and_is_seen_in_status_and_history() {
 
 #[tokio::test]
 async fn what_runs_already_is_not_released_again() {
-    let fixture = Fixture::start(Origin::new());
+    let fixture = Fixture::start(Origin::new()).await;
     fixture.upload(&ArtifactBuilder::new("api", "master-1")).await;
     fixture.release(request("api", "dev", "master-1")).await;
     let head = fixture.origin.head();
@@ -157,7 +170,7 @@ async fn what_runs_already_is_not_released_again() {
 
 #[tokio::test]
 async fn releases_to_one_place_are_made_in_the_order_in_which_they_were_accepted() {
-    let fixture = Fixture::start(Origin::new());
+    let fixture = Fixture::start(Origin::new()).await;
     for artifact in ["master-1", "master-2"] {
         fixture.upload(&ArtifactBuilder::new("api", artifact)).await;
     }
@@ -182,7 +195,7 @@ async fn releases_to_one_place_are_made_in_the_order_in_which_they_were_accepted
 
 #[tokio::test]
 async fn a_repeated_key_is_the_same_release_also_after_a_restart() {
-    let fixture = Fixture::start(Origin::new());
+    let fixture = Fixture::start(Origin::new()).await;
     fixture.upload(&ArtifactBuilder::new("api", "master-1")).await;
     fixture.upload(&ArtifactBuilder::new("api", "master-2")).await;
     let with_key = |environment, artifact| ReleaseRequest {
@@ -191,7 +204,7 @@ async fn a_repeated_key_is_the_same_release_also_after_a_restart() {
     };
     let first = fixture.release(with_key("dev", "master-1")).await;
     fixture.release(request("api", "dev", "master-2")).await;
-    let fixture = Fixture::start(fixture.stop().await);
+    let fixture = Fixture::start(fixture.stop().await).await;
     let again = fixture.release(with_key("dev", "master-1")).await;
     assert_eq!((again.release_id, again.commit), (first.release_id, first.commit));
     assert_eq!(fixture.origin.titles().len(), 3);
@@ -200,9 +213,31 @@ async fn a_repeated_key_is_the_same_release_also_after_a_restart() {
 }
 
 #[tokio::test]
+async fn what_waits_since_before_a_restart_still_counts() {
+    let fixture = Fixture::start(Origin::new()).await;
+    fixture.upload(&ArtifactBuilder::new("api", "master-1")).await;
+    fixture.upload(&ArtifactBuilder::new("api", "master-2")).await;
+    fixture.release(request("api", "dev", "master-1")).await;
+    fixture.origin.go_away();
+    let accepted = fixture.flow.release(request("api", "dev", "master-2")).await.unwrap();
+    let Accepted::Queued { release_id } = accepted else { panic!("{accepted:?}") };
+    let origin = fixture.stop().await;
+    origin.come_back();
+
+    let (fixture, go) = Fixture::start_idle(origin).await;
+    assert_eq!(fixture.flow.release_status(release_id).await.unwrap().unwrap().queue_position, Some(0));
+    // It runs now, but not for long: to have it again is something to do.
+    let back = fixture.flow.release(request("api", "dev", "master-1")).await.unwrap();
+    let Accepted::Queued { release_id } = back else { panic!("{back:?}") };
+    go.send(()).unwrap();
+    assert_eq!(fixture.finished(release_id).await.state, ReleaseState::Released);
+    assert_eq!(fixture.origin.titles().len(), 4);
+}
+
+#[tokio::test]
 async fn a_kustomization_goes_to_the_clusters_and_a_stale_one_is_removed() {
     const KUSTOMIZATION: &str = "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\n";
-    let fixture = Fixture::start(Origin::new());
+    let fixture = Fixture::start(Origin::new()).await;
     let with =
         ArtifactBuilder::new("api", "master-1").namespace("team").file("dev", "flux.yaml", KUSTOMIZATION);
     fixture.upload(&with).await;
@@ -233,7 +268,7 @@ async fn a_kustomization_goes_to_the_clusters_and_a_stale_one_is_removed() {
 
 #[tokio::test]
 async fn unknown_names_are_refused_with_similar_ones() {
-    let fixture = Fixture::start(Origin::new());
+    let fixture = Fixture::start(Origin::new()).await;
     fixture.upload(&ArtifactBuilder::new("payments", "master-1")).await;
     fixture.release(request("payments", "dev", "master-1")).await;
     let release =
@@ -260,7 +295,7 @@ async fn unknown_names_are_refused_with_similar_ones() {
 
 #[tokio::test]
 async fn what_cannot_be_executed_is_put_aside_and_can_be_tried_again_or_dropped() {
-    let fixture = Fixture::start(Origin::new());
+    let fixture = Fixture::start(Origin::new()).await;
     let message = |kind: &str, body: &[u8]| Message {
         id: Uuid::new_v4(),
         kind: kind.into(),
@@ -291,7 +326,7 @@ async fn what_cannot_be_executed_is_put_aside_and_can_be_tried_again_or_dropped(
 
 #[tokio::test]
 async fn an_outage_of_the_remote_delays_releases_and_readers_go_on() {
-    let fixture = Fixture::start(Origin::new());
+    let fixture = Fixture::start(Origin::new()).await;
     fixture.upload(&ArtifactBuilder::new("api", "master-1")).await;
     fixture.upload(&ArtifactBuilder::new("api", "master-2")).await;
     fixture.release(request("api", "dev", "master-1")).await;
@@ -312,7 +347,7 @@ async fn an_outage_of_the_remote_delays_releases_and_readers_go_on() {
 
 #[tokio::test]
 async fn a_release_that_the_remote_alone_declines_is_put_aside_and_others_go_on() {
-    let fixture = Fixture::start(Origin::new());
+    let fixture = Fixture::start(Origin::new()).await;
     fixture.origin.set_hook(
         "pre-receive",
         "while read old new ref; do git log --format=%s $old..$new | grep -q /bad] && { echo 'bad is frozen'; exit 1; }; done; exit 0",
