@@ -181,6 +181,7 @@ impl Worker {
 
     async fn release(&self, release: &Release) -> Result<Outcome, Failure> {
         let Release { service, artifact_id, environment, .. } = release;
+        let announced = self.backends.writer.announce();
         let files = self.backends.storage.files(service, artifact_id, environment).await?;
         let prepared = PreparedRelease::new(release.clone(), files)
             .map_err(|error| Failure::Permanent(full_message(&error)))?;
@@ -188,7 +189,7 @@ impl Worker {
             release_id: Some(release.release_id),
             plan: Box::new(move |tree| Ok(prepared.plan(tree)?)),
         };
-        Ok(self.backends.writer.write(change).await?)
+        Ok(announced.write(change).await?)
     }
 
     /// Waits before the next try; less when the remote is back before. `false` when the server stops.

@@ -36,6 +36,8 @@ impl Flow {
     /// Checks a release and hands it to the broker. When this returns
     /// [`Accepted::Queued`], the release will be executed whatever happens to this process.
     pub async fn release(&self, request: ReleaseRequest) -> Result<Accepted, FlowError> {
+        // Company for those that are being written: until it is refused or with the dispatcher.
+        let _announced = self.backends.writer.announce();
         let release_id = release_id(&request);
         if request.idempotency_key.is_some()
             && let Some(known) = self.release_status(release_id).await?

@@ -25,7 +25,7 @@ pub use object::ObjectId;
 pub use remote::{Credentials, RemoteOptions};
 pub use repository::{ConfigRepository, Options};
 pub use snapshot::{Entry, EntryKind, ReleaseCommit, Snapshot, Tree};
-pub use writer::{Change, Outcome, Plan, PlanError, Planner, WriteError, Writer};
+pub use writer::{Announced, Change, Outcome, Plan, PlanError, Planner, WriteError, Writer};
 
 /// Why the config repository cannot be read, or its remote cannot be reached.
 #[derive(Debug, thiserror::Error)]

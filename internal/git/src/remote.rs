@@ -93,7 +93,9 @@ impl Remote {
     pub(crate) fn clone_to(&self, directory: &Path, branch: Option<&str>) -> Result<(), GitError> {
         let parent = directory.parent().unwrap_or(directory);
         let target = directory.to_string_lossy();
-        let mut arguments = vec!["clone", "--quiet", "--bare", "--no-tags", "--single-branch", "--no-local"];
+        // What an empty remote calls its branch is not told by every server.
+        let mut arguments = vec!["-c", "init.defaultBranch=main", "clone", "--quiet"];
+        arguments.extend(["--bare", "--no-tags", "--single-branch", "--no-local"]);
         if let Some(branch) = branch {
             arguments.extend(["--branch", branch]);
         }
@@ -126,7 +128,7 @@ impl Remote {
         match fetched {
             // A repository that has no commits yet has no branch to fetch.
             Err(GitError::Remote { reason, .. })
-                if reason.contains("remote ref") && self.default_branch(store.path())?.is_none() =>
+                if is_missing_branch(&reason) && self.default_branch(store.path())?.is_none() =>
             {
                 Ok(())
             }
@@ -212,6 +214,11 @@ impl Remote {
     fn git<'a>(&'a self, action: &'static str, directory: &'a Path, timeout: Duration) -> Git<'a> {
         Git { action, directory, timeout, environment: &self.environment }
     }
+}
+
+/// As `git fetch` and `git fetch-pack` say it.
+fn is_missing_branch(reason: &str) -> bool {
+    reason.contains("remote ref") || reason.contains("no matching remote head")
 }
 
 /// The reason in the line `!\t<from>:<to>\t[rejected] (reason)` of `git push --porcelain`.

@@ -9,6 +9,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
         mpsc::{self, Receiver, RecvTimeoutError, Sender},
     },
     thread::JoinHandle,
@@ -32,6 +33,10 @@ use crate::{
 
 /// Bounds the memory of a batch and the time that its first member waits for its last.
 const MAX_BATCH: usize = 500;
+/// How long a push is held up at most for changes that are announced.
+const MAX_GATHERING: Duration = Duration::from_millis(50);
+/// How often it is looked whether one that was announced is not coming after all.
+const GATHERING_STEP: Duration = Duration::from_millis(1);
 /// How often a batch is made again because the remote moved meanwhile.
 const MAX_ATTEMPTS: usize = 100;
 /// How often a remote that is away is looked for.
@@ -96,6 +101,13 @@ pub enum WriteError {
 #[derive(Clone)]
 pub struct Writer {
     thread: Arc<Mutex<Option<WriterThread>>>,
+    announced: Arc<AtomicUsize>,
+}
+
+/// A change that is being prepared. The writer holds a push that is due up for
+/// it, for a moment: fewer pushes are faster for all. A lone change waits for nobody.
+pub struct Announced {
+    writer: Writer,
 }
 
 struct WriterThread {
@@ -116,7 +128,10 @@ struct Pending {
 impl Writer {
     pub(crate) fn start(shared: Arc<Shared>, options: &Options) -> Self {
         let (requests, receiver) = mpsc::channel();
+        let announced = Arc::<AtomicUsize>::default();
         let mut worker = Worker {
+            announced: announced.clone(),
+            last_push: Duration::ZERO,
             maintenance: Maintenance::new(shared.clone()),
             shared,
             committer: options.committer.clone(),
@@ -125,14 +140,18 @@ impl Writer {
             on_push: options.on_push.clone(),
         };
         let handle = std::thread::spawn(move || worker.run(&receiver));
-        Self { thread: Arc::new(Mutex::new(Some(WriterThread { requests, handle }))) }
+        Self { thread: Arc::new(Mutex::new(Some(WriterThread { requests, handle }))), announced }
+    }
+
+    /// Says that a change will come soon, or not after all when this is dropped.
+    pub fn announce(&self) -> Announced {
+        self.announced.fetch_add(1, Ordering::SeqCst);
+        Announced { writer: self.clone() }
     }
 
     /// Writes a change and waits until the remote has it.
     pub async fn write(&self, change: Change) -> Result<Outcome, WriteError> {
-        let (answer, answered) = oneshot::channel();
-        self.send(Request::Change(Pending { change, answer }))?;
-        answered.await.unwrap_or(Err(WriteError::Closed))
+        self.announce().write(change).await
     }
 
     /// Looks at the remote now and waits until the newest snapshot is of what is there.
@@ -160,7 +179,27 @@ impl Writer {
     }
 }
 
+impl Announced {
+    /// Writes the change and waits until the remote has it.
+    pub async fn write(self, change: Change) -> Result<Outcome, WriteError> {
+        let (answer, answered) = oneshot::channel();
+        self.writer.send(Request::Change(Pending { change, answer }))?;
+        // It is there now; nobody has to wait for it.
+        drop(self);
+        answered.await.unwrap_or(Err(WriteError::Closed))
+    }
+}
+
+impl Drop for Announced {
+    fn drop(&mut self) {
+        self.writer.announced.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 struct Worker {
+    announced: Arc<AtomicUsize>,
+    /// How long the last push took.
+    last_push: Duration,
     shared: Arc<Shared>,
     committer: Person,
     poll_interval: Duration,
@@ -208,14 +247,15 @@ impl Worker {
     fn serve(&mut self, first: Request, requests: &Receiver<Request>) {
         let mut changes = Vec::new();
         let mut fetches = Vec::new();
-        for request in std::iter::once(first).chain(requests.try_iter()) {
+        let mut next = Some(first);
+        // A push that is held up longer than it takes would not get faster by company.
+        let deadline = Instant::now() + (self.last_push / 2).min(MAX_GATHERING);
+        while let Some(request) = next {
             match request {
                 Request::Change(pending) => changes.push(pending),
                 Request::Fetch(answer) => fetches.push(answer),
             }
-            if changes.len() >= MAX_BATCH {
-                break;
-            }
+            next = if changes.len() < MAX_BATCH { self.next_request(requests, deadline) } else { None };
         }
         if !fetches.is_empty() {
             let result = self.shared.fetch().map_err(|error| full_message(&error));
@@ -225,6 +265,23 @@ impl Worker {
         }
         if !changes.is_empty() {
             self.write(changes);
+        }
+    }
+
+    /// What waits already, or comes before the deadline after it was announced.
+    fn next_request(&self, requests: &Receiver<Request>, deadline: Instant) -> Option<Request> {
+        loop {
+            // Before the look: what was announced and has come by now is seen by it.
+            let is_expected = self.announced.load(Ordering::SeqCst) > 0;
+            if let Ok(request) = requests.try_recv() {
+                return Some(request);
+            }
+            if !is_expected || Instant::now() >= deadline {
+                return None;
+            }
+            if let Ok(request) = requests.recv_timeout(GATHERING_STEP) {
+                return Some(request);
+            }
         }
     }
 
@@ -312,7 +369,8 @@ impl Worker {
         let started = Instant::now();
         let shared = &self.shared;
         let pushed = shared.remote.push(shared.store.path(), &shared.branch, base.tip(), tip);
-        debug!(commits = commits.len(), seconds = started.elapsed().as_secs_f64(), "pushed");
+        self.last_push = started.elapsed();
+        debug!(commits = commits.len(), seconds = self.last_push.as_secs_f64(), "pushed");
         match pushed {
             Ok(Pushed::Accepted) => match self.publish(base, tip, commits) {
                 Ok(()) => Delivery::Done,

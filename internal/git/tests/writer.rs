@@ -160,6 +160,8 @@ async fn an_empty_remote_gets_its_first_commit() {
     let fixture = open(Origin::empty());
     assert!(fixture.repository.snapshot().tip().is_none());
     assert_eq!(fixture.repository.branch(), "main");
+    fixture.writer.fetch().await.unwrap();
+    assert_eq!(*fixture.repository.problem().borrow(), None);
     commit_id(fixture.writer.write(simple_release("api", "1")).await);
     assert_eq!(fixture.origin.titles().len(), 1);
     let fixture = restart(fixture);
