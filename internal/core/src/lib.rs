@@ -3,12 +3,14 @@
 
 pub mod artifact;
 pub mod commit_message;
+mod error;
 pub mod event;
 pub mod intent;
 pub mod name;
 pub mod person;
 
 pub use artifact::Spec;
+pub use error::full_message;
 pub use event::Event;
 pub use intent::Intent;
 pub use name::{Name, NameError};

@@ -14,7 +14,7 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use chrono::Utc;
 use release_api::v1::ReleaseState;
 use release_broker::Message;
-use release_core::{Event, event::Release};
+use release_core::{Event, event::Release, full_message};
 use release_git::{Change, ObjectId, Outcome, WriteError};
 use release_storage::StorageError;
 use release_telemetry::metrics::ReleaseLabels;
@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, error_span, info, warn};
 use uuid::Uuid;
 
-use crate::{Backends, error::full_message, events::release_of, plan::PreparedRelease, tracker::Tracker};
+use crate::{Backends, events::release_of, plan::PreparedRelease, tracker::Tracker};
 
 /// How many events are worked on or wait for an earlier one of their service.
 const MAX_IN_FLIGHT: usize = 1_000;

@@ -1,4 +1,5 @@
 use release_broker::BrokerError;
+use release_core::full_message;
 use release_storage::StorageError;
 
 /// Why a use case was refused. The text is a whole sentence for the caller.
@@ -35,16 +36,4 @@ impl From<BrokerError> for FlowError {
     fn from(error: BrokerError) -> Self {
         Self::Unavailable(full_message(&error))
     }
-}
-
-/// The error and all of its causes in one line.
-pub(crate) fn full_message(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

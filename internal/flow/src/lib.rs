@@ -19,6 +19,7 @@ mod tracker;
 use std::sync::Arc;
 
 use release_broker::Broker;
+use release_core::full_message;
 use release_git::{ConfigRepository, GitError, Snapshot, Writer};
 use release_storage::Storage;
 use release_telemetry::Metrics;
@@ -64,8 +65,8 @@ impl Flow {
     /// What keeps the server from doing its work, one sentence each.
     pub async fn problems(&self) -> Vec<String> {
         let remote = self.backends.repository.problem().borrow().clone();
-        let storage = self.backends.storage.check().await.err().map(|error| error::full_message(&error));
-        let broker = self.backends.broker.pending().await.err().map(|error| error::full_message(&error));
+        let storage = self.backends.storage.check().await.err().map(|error| full_message(&error));
+        let broker = self.backends.broker.pending().await.err().map(|error| full_message(&error));
         [remote, storage, broker].into_iter().flatten().collect()
     }
 
@@ -83,6 +84,6 @@ impl Flow {
 
 impl From<GitError> for FlowError {
     fn from(error: GitError) -> Self {
-        Self::Internal(error::full_message(&error))
+        Self::Internal(full_message(&error))
     }
 }

@@ -56,15 +56,3 @@ impl GitError {
         matches!(self, Self::Remote { .. } | Self::Timeout { .. })
     }
 }
-
-/// The error and all of its causes in one line, for logs and `/ready`.
-pub(crate) fn full_message(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
-}

@@ -10,9 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use release_core::full_message;
 use tracing::{info, warn};
 
-use crate::{GitError, ObjectId, full_message, history, process::Git, repository::Shared};
+use crate::{GitError, ObjectId, history, process::Git, repository::Shared};
 
 /// Every write and every fetch of something new makes one pack.
 const MAX_PACKS: usize = 50;

@@ -8,12 +8,12 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use release_core::Person;
+use release_core::{Person, full_message};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::{
-    GitError, ObjectId, RemoteOptions, Snapshot, Writer, full_message,
+    GitError, ObjectId, RemoteOptions, Snapshot, Writer,
     health::Health,
     history::{self, History},
     remote::Remote,

@@ -17,7 +17,7 @@ use std::{
 };
 
 use rand::RngExt;
-use release_core::Person;
+use release_core::{Person, full_message};
 use tokio::sync::oneshot;
 use tracing::{debug, error, warn};
 use uuid::Uuid;
@@ -25,7 +25,6 @@ use uuid::Uuid;
 use crate::{
     Edit, GitError, ObjectId, Options, Snapshot, Tree,
     draft::{Draft, DraftError, DraftedCommit},
-    full_message,
     maintenance::Maintenance,
     remote::Pushed,
     repository::Shared,
