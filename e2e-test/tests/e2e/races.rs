@@ -22,12 +22,12 @@ const ENVIRONMENTS: [&str; 3] = ["dev", "staging", "prod"];
 /// artifact. Some are the same again, which is one commit or none.
 const RELEASES: [(usize, usize); 10] =
     [(0, 0), (0, 1), (0, 2), (0, 2), (1, 0), (1, 1), (1, 1), (2, 0), (2, 1), (2, 2)];
-/// About ten pushes a second, as many as a busy company's other programs make.
+/// About ten commits a second, as many as a busy company's other programs make.
 const OTHER_WRITER_INTERVAL: Duration = Duration::from_millis(80);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_of_500_releases_is_one_commit_while_another_program_pushes() {
-    let origin = Origin::new();
+    let origin = Arc::new(Origin::new());
     let server = Server::start(&origin).await;
     let artifacts: Vec<Vec<Artifact>> = (0..SERVICES).map(artifacts).collect();
     join_all(artifacts.iter().flatten().map(|artifact| server.push(artifact))).await;
@@ -139,22 +139,22 @@ fn artifact(service: &str, build: usize, is_large: bool) -> Artifact {
     Artifact::of_files(service, &id, &files)
 }
 
-/// Somebody else, who pushes from a clone.
+/// Somebody else, who commits to the branch, each time on top of what is there.
 struct OtherWriter {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<Vec<String>>,
 }
 
 impl OtherWriter {
-    fn start(origin: &Origin) -> Self {
-        let copy = WorkingCopy::of_directory(origin, "notes");
+    fn start(origin: &Arc<Origin>) -> Self {
+        let origin = origin.clone();
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let thread = std::thread::spawn(move || {
             let mut written = Vec::new();
             while !stopped.load(Ordering::Relaxed) {
                 let title = format!("note {}", written.len());
-                copy.push(&format!("notes/{}", written.len()), &title, &title);
+                origin.commit(&title, &[(&format!("notes/{}", written.len()), &title)]);
                 written.push(title);
                 // A rate, not a wait for something.
                 std::thread::sleep(OTHER_WRITER_INTERVAL);
@@ -164,9 +164,9 @@ impl OtherWriter {
         Self { stop, thread }
     }
 
-    /// The titles of all commits that were pushed.
+    /// The titles of all commits that were made.
     fn stop(self) -> Vec<String> {
         self.stop.store(true, Ordering::Relaxed);
-        self.thread.join().expect("every push came through in the end")
+        self.thread.join().expect("every commit came through in the end")
     }
 }

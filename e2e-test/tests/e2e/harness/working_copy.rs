@@ -4,7 +4,7 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::Command,
 };
 
 use release_testing::origin::Origin;
@@ -23,14 +23,6 @@ impl WorkingCopy {
         copy
     }
 
-    /// With the files of one directory only, which makes it quick.
-    pub(crate) fn of_directory(origin: &Origin, directory: &str) -> Self {
-        let copy = Self { directory: tempfile::tempdir().expect("a temporary directory") };
-        copy.git(&["clone", "--quiet", "--sparse", &origin.url(), "."]);
-        copy.git(&["sparse-checkout", "set", directory]);
-        copy
-    }
-
     /// The files below a directory; none when there is no such directory.
     pub(crate) fn files(&self, directory: &str) -> Files {
         let mut files = Files::new();
@@ -43,31 +35,9 @@ impl WorkingCopy {
 
     /// Panics unless git is happy.
     pub(crate) fn git(&self, arguments: &[&str]) {
-        let output = self.output(arguments);
-        assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    }
-
-    /// Commits a file and pushes it, as often as it takes while others push too.
-    pub(crate) fn push(&self, path: &str, contents: &str, message: &str) {
-        const MAX_ATTEMPTS: usize = 200;
-        let file = self.directory.path().join(path);
-        fs::create_dir_all(file.parent().expect("it is in the copy")).expect("a directory");
-        fs::write(file, contents).expect("a file");
-        self.git(&["add", path]);
-        self.git(&["commit", "--quiet", "-m", message]);
-        for _ in 0..MAX_ATTEMPTS {
-            if self.output(&["push", "--quiet"]).status.success() {
-                return;
-            }
-            self.git(&["pull", "--quiet", "--rebase"]);
-        }
-        panic!("{MAX_ATTEMPTS} pushes were refused");
-    }
-
-    fn output(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new("git");
-        command.args(["-c", "user.name=Other", "-c", "user.email=other@example.com"]);
-        command.args(arguments).current_dir(self.directory.path()).output().expect("git runs")
+        let output = command.args(arguments).current_dir(self.directory.path()).output().expect("git runs");
+        assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
 }
 
