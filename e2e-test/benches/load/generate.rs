@@ -39,7 +39,7 @@ pub(crate) fn repository(path: &Path, size: Size) -> anyhow::Result<()> {
     }
     git(Path::new("."), &["init", "--quiet", "--bare", "-b", "main", &unfinished.to_string_lossy()])?;
     let mut import = Command::new("git")
-        .args(["fast-import", "--quiet", "--depth=10"])
+        .args(["fast-import", "--quiet", "--depth=50"])
         .current_dir(&unfinished)
         .stdin(Stdio::piped())
         .spawn()?;
