@@ -94,6 +94,11 @@ impl<'a> Draft<'a> {
         Tree::new(self, self.root)
     }
 
+    /// The size of all objects drafted so far, compressed, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        self.pack.len()
+    }
+
     /// The newest of the drafted commits; `None` when there are none.
     pub(crate) fn new_tip(&self) -> Option<ObjectId> {
         self.commits.last().map(|commit| commit.id)

@@ -17,6 +17,8 @@ use crate::{GitError, ObjectId, history, process::Git, repository::Shared};
 
 /// Every write and every fetch of something new makes one pack.
 const MAX_PACKS: usize = 50;
+/// One that fails, for want of space perhaps, is not tried after every write.
+const REPACK_INTERVAL: Duration = Duration::from_secs(10);
 const SAVE_INTERVAL: Duration = Duration::from_mins(1);
 /// Generous: repacking runs beside the work and holds nothing up.
 const TIMEOUT: Duration = Duration::from_mins(30);
@@ -24,6 +26,7 @@ const TIMEOUT: Duration = Duration::from_mins(30);
 pub(crate) struct Maintenance {
     shared: Arc<Shared>,
     running: Arc<AtomicBool>,
+    repacked_at: Option<Instant>,
     saved_at: Instant,
     saved_tip: Option<ObjectId>,
 }
@@ -31,20 +34,24 @@ pub(crate) struct Maintenance {
 impl Maintenance {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         let saved_tip = shared.snapshot().tip();
-        Self { shared, running: Arc::default(), saved_at: Instant::now(), saved_tip }
+        Self { shared, running: Arc::default(), repacked_at: None, saved_at: Instant::now(), saved_tip }
     }
 
     /// Starts in the background what is due. Called by the writer between two batches.
     pub(crate) fn tick(&mut self) {
         let tip = self.shared.snapshot().tip();
         let save = tip != self.saved_tip && self.saved_at.elapsed() > SAVE_INTERVAL;
-        let repack = count_packs(&self.shared) >= MAX_PACKS;
+        let repack = self.repacked_at.is_none_or(|at| at.elapsed() > REPACK_INTERVAL)
+            && count_packs(&self.shared) >= MAX_PACKS;
         if !(save || repack) || self.running.swap(true, Ordering::SeqCst) {
             return;
         }
         if save {
             self.saved_at = Instant::now();
             self.saved_tip = tip;
+        }
+        if repack {
+            self.repacked_at = Some(Instant::now());
         }
         let (shared, running) = (self.shared.clone(), self.running.clone());
         std::thread::spawn(move || {

@@ -46,6 +46,10 @@ impl Default for Pack {
 }
 
 impl Pack {
+    pub(crate) fn len(&self) -> usize {
+        self.body.len()
+    }
+
     pub(crate) fn contains(&self, id: ObjectId) -> bool {
         self.known.contains_key(&id)
     }
@@ -151,8 +155,8 @@ fn encode_index(entries: &[PackEntry], pack_checksum: [u8; 20]) -> Vec<u8> {
         index.extend_from_slice(&entry.crc.to_be_bytes());
     }
     for entry in entries {
-        // Offsets of 2 GiB and more need another table; a batch is far smaller.
-        let offset = u32::try_from(entry.offset).expect("a batch is smaller than 2 GiB");
+        // Offsets of 2 GiB and more need another table; the writer ends a batch far earlier.
+        let offset = i32::try_from(entry.offset).expect("a batch is smaller than 2 GiB");
         index.extend_from_slice(&offset.to_be_bytes());
     }
     index.extend_from_slice(&pack_checksum);

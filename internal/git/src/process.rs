@@ -5,7 +5,7 @@ use std::{
     os::unix::process::CommandExt,
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
-    thread::JoinHandle,
+    sync::mpsc::{self, Receiver},
     time::Duration,
 };
 
@@ -39,10 +39,7 @@ impl Git<'_> {
             kill_with_children(&mut child);
             return Err(GitError::Timeout { action: self.action, seconds: self.timeout.as_secs() });
         };
-        let text = |reader: JoinHandle<Vec<u8>>| {
-            String::from_utf8_lossy(&reader.join().unwrap_or_default()).into_owned()
-        };
-        Ok(Output { status, stdout: text(stdout), stderr: text(stderr) })
+        Ok(Output { status, stdout: rest_of(&stdout), stderr: rest_of(&stderr) })
     }
 
     /// As [`Git::run`]; a status other than 0 is an error with what git printed.
@@ -75,17 +72,25 @@ impl Git<'_> {
     }
 }
 
-fn read_in_background(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {
+fn read_in_background(pipe: Option<impl Read + Send + 'static>) -> Receiver<Vec<u8>> {
     /// More than git ever has to say; a hook could print without end.
     const LIMIT: u64 = 1 << 20;
+    let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
+        let Some(mut pipe) = pipe else { return };
         let mut bytes = Vec::new();
-        if let Some(mut pipe) = pipe {
-            let _ = pipe.by_ref().take(LIMIT).read_to_end(&mut bytes);
-            let _ = std::io::copy(&mut pipe, &mut std::io::sink());
-        }
-        bytes
-    })
+        let _ = pipe.by_ref().take(LIMIT).read_to_end(&mut bytes);
+        let _ = sender.send(bytes);
+        let _ = std::io::copy(&mut pipe, &mut std::io::sink());
+    });
+    receiver
+}
+
+/// What a process that has ended printed. What it left running, such as the
+/// master of a shared ssh connection, may hold its pipes open for ever.
+fn rest_of(pipe: &Receiver<Vec<u8>>) -> String {
+    const GRACE: Duration = Duration::from_secs(2);
+    String::from_utf8_lossy(&pipe.recv_timeout(GRACE).unwrap_or_default()).into_owned()
 }
 
 fn kill_with_children(child: &mut Child) {
@@ -129,6 +134,17 @@ mod tests {
         let result = git.run(&["-c", "alias.hang=!sleep 600 & sleep 600", "hang"]);
         assert!(matches!(result, Err(GitError::Timeout { .. })));
         assert!(started.elapsed() < Duration::from_mins(1));
+    }
+
+    #[test]
+    fn what_a_command_leaves_running_is_not_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let started = Instant::now();
+        let git = git(directory.path(), Duration::from_mins(1));
+        // In a session of its own, as daemons are; it ends by itself.
+        let result = git.run(&["-c", "alias.leave=!setsid sleep 20 &", "leave"]);
+        assert!(result.unwrap().status.success());
+        assert!(started.elapsed() < Duration::from_secs(15));
     }
 
     #[test]

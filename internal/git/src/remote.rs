@@ -54,23 +54,32 @@ pub(crate) enum Pushed {
 
 pub(crate) struct Remote {
     options: RemoteOptions,
+    /// The URL after the rewriting that the machine's git configuration asks for,
+    /// which `git fetch-pack` alone does not do.
+    fetch_url: String,
     environment: Vec<(String, String)>,
 }
 
 impl Remote {
     pub(crate) fn new(options: RemoteOptions) -> Self {
-        let environment = environment(&options.credentials);
-        Self { options, environment }
+        let environment = environment(&options.credentials, &options.url);
+        let mut remote = Self { fetch_url: options.url.clone(), options, environment };
+        let here =
+            Git { action: "", directory: Path::new("."), timeout: remote.options.timeout, environment: &[] };
+        if let Ok(url) = here.check(&["ls-remote", "--get-url", &remote.options.url]) {
+            url.trim_end().clone_into(&mut remote.fetch_url);
+        }
+        remote
     }
 
     pub(crate) fn url(&self) -> &str {
         &self.options.url
     }
 
-    /// The URL as it may be shown: without the user's password or token.
+    /// The URL as it may be shown: a user name may be a token, except over ssh.
     pub(crate) fn display_url(&self) -> String {
         match url::Url::parse(&self.options.url) {
-            Ok(mut url) if url.password().is_some() => {
+            Ok(mut url) if url.password().is_some() || url.scheme().starts_with("http") => {
                 let _ = url.set_password(None);
                 let _ = url.set_username("");
                 url.into()
@@ -80,7 +89,7 @@ impl Remote {
     }
 
     /// Git repeats the URL in some of its messages.
-    fn without_password(&self, error: GitError) -> GitError {
+    fn without_secrets(&self, error: GitError) -> GitError {
         match error {
             GitError::Remote { action, reason } => {
                 GitError::Remote { action, reason: reason.replace(&self.options.url, &self.display_url()) }
@@ -102,7 +111,7 @@ impl Remote {
         arguments.extend(["--", &self.options.url, &target]);
         let action = "the config repository cannot be cloned";
         let git = self.git(action, parent, self.options.timeout * 20);
-        git.check(&arguments).map(|_| ()).map_err(|error| self.without_password(error))
+        git.check(&arguments).map(|_| ()).map_err(|error| self.without_secrets(error))
     }
 
     /// The branch that the remote's `HEAD` names; `None` for a remote without commits.
@@ -111,14 +120,15 @@ impl Remote {
         let git = self.git(action, directory, self.options.timeout);
         let listing = git
             .check(&["ls-remote", "--symref", "--", &self.options.url, "HEAD"])
-            .map_err(|error| self.without_password(error))?;
+            .map_err(|error| self.without_secrets(error))?;
         Ok(listing.lines().find_map(|line| {
             let name = line.strip_prefix("ref: refs/heads/")?.strip_suffix("\tHEAD")?;
             Some(name.to_owned())
         }))
     }
 
-    /// Brings the local branch to where the remote's is, also when that is no fast-forward.
+    /// Brings the local branch to where the remote's is, also when that is no
+    /// fast-forward, or removes it when the remote has nothing any more.
     pub(crate) fn fetch(&self, store: &ObjectStore, branch: &str) -> Result<(), GitError> {
         let fetched = if self.is_http() {
             self.fetch_with_porcelain(store.path(), branch)
@@ -130,14 +140,14 @@ impl Remote {
             Err(GitError::Remote { reason, .. })
                 if is_missing_branch(&reason) && self.default_branch(store.path())?.is_none() =>
             {
-                Ok(())
+                store.remove_tip(branch)
             }
-            result => result.map_err(|error| self.without_password(error)),
+            result => result.map_err(|error| self.without_secrets(error)),
         }
     }
 
     fn is_http(&self) -> bool {
-        self.options.url.starts_with("http://") || self.options.url.starts_with("https://")
+        self.fetch_url.starts_with("http://") || self.fetch_url.starts_with("https://")
     }
 
     /// `git fetch-pack` starts three processes less than `git fetch`, which checks
@@ -145,12 +155,16 @@ impl Remote {
     fn fetch_with_plumbing(&self, store: &ObjectStore, branch: &str) -> Result<(), GitError> {
         let reference = reference(branch);
         let fetched = self.git(CANNOT_FETCH, store.path(), self.options.timeout).check(&[
+            "-c",
+            // Otherwise the pack is marked as one that must never be repacked.
+            "fetch.unpackLimit=0",
             "fetch-pack",
             "--quiet",
+            "--no-progress",
             "--thin",
             // One pack: a year of loose objects would slow every look-up down.
             "--keep",
-            &self.options.url,
+            &self.fetch_url,
             &reference,
         ])?;
         let id = fetched.lines().find_map(|line| line.strip_suffix(&reference)?.trim_end().parse().ok());
@@ -206,7 +220,7 @@ impl Remote {
             }
             None => {
                 let reason = complaint(&output.stderr);
-                Err(self.without_password(GitError::Remote { action, reason }))
+                Err(self.without_secrets(GitError::Remote { action, reason }))
             }
         }
     }
@@ -235,7 +249,7 @@ fn remote_lines(stderr: &str) -> String {
     lines.join("\n")
 }
 
-fn environment(credentials: &Credentials) -> Vec<(String, String)> {
+fn environment(credentials: &Credentials, url: &str) -> Vec<(String, String)> {
     let mut environment = vec![("GIT_ALLOW_PROTOCOL".to_owned(), "file:ssh:https:http:git".to_owned())];
     let program = std::env::var("GIT_SSH_COMMAND").unwrap_or_else(|_| "ssh".to_owned());
     // Batch mode: a question for a passphrase would wait for an answer that nobody gives.
@@ -249,13 +263,20 @@ fn environment(credentials: &Credentials) -> Vec<(String, String)> {
     environment.push(("GIT_SSH_COMMAND".to_owned(), ssh.join(" ")));
     if let Some(token) = &credentials.https_token {
         // Through the environment, never as an argument: other users can read arguments.
+        // No other helper sees the token, and no other host.
         let helper = "!f() { echo username=x-access-token; echo \"password=$RELEASE_GIT_TOKEN\"; }; f";
-        environment.extend([
-            ("RELEASE_GIT_TOKEN".to_owned(), token.clone()),
-            ("GIT_CONFIG_COUNT".to_owned(), "1".to_owned()),
-            ("GIT_CONFIG_KEY_0".to_owned(), "credential.helper".to_owned()),
-            ("GIT_CONFIG_VALUE_0".to_owned(), helper.to_owned()),
-        ]);
+        let host = url::Url::parse(url).map(|url| url.origin().ascii_serialization()).unwrap_or_default();
+        environment.extend(
+            [
+                ("RELEASE_GIT_TOKEN", token.as_str()),
+                ("GIT_CONFIG_COUNT", "2"),
+                ("GIT_CONFIG_KEY_0", "credential.helper"),
+                ("GIT_CONFIG_VALUE_0", ""),
+                ("GIT_CONFIG_KEY_1", &format!("credential.{host}.helper")),
+                ("GIT_CONFIG_VALUE_1", helper),
+            ]
+            .map(|(key, value)| (key.to_owned(), value.to_owned())),
+        );
     }
     environment
 }
@@ -288,13 +309,19 @@ mod tests {
             credentials,
             timeout: Duration::from_secs(1),
         };
-        assert_eq!(Remote::new(options).display_url(), "https://git.example.com/config.git");
+        let shown = |url: &str| {
+            let options = RemoteOptions { url: url.into(), ..options.clone() };
+            Remote::new(options).display_url()
+        };
+        assert_eq!(shown(&options.url), "https://git.example.com/config.git");
+        assert_eq!(shown("https://s3cret@git.example.com/config.git"), "https://git.example.com/config.git");
+        assert_eq!(shown("ssh://git@git.example.com/config.git"), "ssh://git@git.example.com/config.git");
     }
 
     #[test]
     fn the_ssh_key_is_quoted_for_the_shell() {
         let credentials = Credentials { ssh_key: Some("/keys/it's mine".into()), ..Credentials::default() };
-        let environment = environment(&credentials);
+        let environment = environment(&credentials, "ssh://git.example.com/x");
         let ssh = &environment.iter().find(|(key, _)| key == "GIT_SSH_COMMAND").unwrap().1;
         assert!(ssh.ends_with(r" -o BatchMode=yes -i '/keys/it'\''s mine' -o IdentitiesOnly=yes"), "{ssh}");
     }

@@ -231,8 +231,11 @@ fn open_copy(
     let branch = match branch {
         Some(branch) => branch.to_owned(),
         None => match remote.default_branch(directory) {
-            Ok(Some(branch)) => branch,
-            // No commits yet, or the remote is away: the copy's own HEAD is what it was at the clone.
+            Ok(Some(branch)) => {
+                remember_head_branch(directory, &branch)?;
+                branch
+            }
+            // No commits yet, or the remote is away: what it was when it was last known.
             Ok(None) | Err(_) => head_branch(directory)?,
         },
     };
@@ -240,6 +243,14 @@ fn open_copy(
         store.commit(tip)?;
     }
     Ok((store, branch))
+}
+
+fn remember_head_branch(directory: &Path, branch: &str) -> Result<(), GitError> {
+    let path = directory.join("HEAD");
+    if head_branch(directory).ok().as_deref() == Some(branch) {
+        return Ok(());
+    }
+    fs::write(&path, format!("ref: refs/heads/{branch}\n")).map_err(GitError::io(&path))
 }
 
 fn head_branch(directory: &Path) -> Result<String, GitError> {
@@ -264,7 +275,8 @@ fn remove_leftovers(directory: &Path) -> io::Result<()> {
 
 fn is_leftover(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let is_lock = path.extension().is_some_and(|extension| extension == "lock");
+    // Git keeps a pack from being repacked while it works with it.
+    let is_lock = path.extension().is_some_and(|extension| extension == "lock" || extension == "keep");
     is_lock || name.starts_with("tmp_") || name.starts_with(".tmp-")
 }
 

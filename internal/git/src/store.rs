@@ -127,6 +127,14 @@ impl ObjectStore {
         })
     }
 
+    pub(crate) fn remove_tip(&self, branch: &str) -> Result<(), GitError> {
+        self.with(|repository| match repository.find_reference(&reference(branch)) {
+            Ok(mut found) => found.delete(),
+            Err(error) if error.code() == git2::ErrorCode::NotFound => Ok(()),
+            Err(error) => Err(error),
+        })
+    }
+
     pub(crate) fn is_ancestor(&self, old: ObjectId, new: ObjectId) -> Result<bool, GitError> {
         self.with(|repository| repository.graph_descendant_of(new.into(), old.into()))
     }

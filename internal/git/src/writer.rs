@@ -6,7 +6,8 @@
 //! given only after the remote has accepted the push.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -38,6 +39,16 @@ const MAX_GATHERING: Duration = Duration::from_millis(50);
 const GATHERING_STEP: Duration = Duration::from_millis(1);
 /// How often a batch is made again because the remote moved meanwhile.
 const MAX_ATTEMPTS: usize = 100;
+/// After so many attempts a batch is halved: a small one is ready sooner, before others push again.
+const ATTEMPTS_AS_A_WHOLE: usize = 3;
+/// What any interval is brought into, so that it neither busies the machine nor overflows.
+const MIN_INTERVAL: Duration = Duration::from_millis(10);
+const MAX_INTERVAL: Duration = Duration::from_hours(24);
+/// The size of the objects of one batch, in bytes: a batch ends with the change that exceeds it.
+const MAX_BATCH_BYTES: usize = 256 << 20;
+/// After so many declined pushes in a row the remote is taken to decline
+/// everything, and a batch is not searched for a culprit any more. Finding one takes fewer.
+const MAX_DECLINES: usize = 20;
 /// How often a remote that is away is looked for.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -129,6 +140,7 @@ impl Writer {
         let (requests, receiver) = mpsc::channel();
         let announced = Arc::<AtomicUsize>::default();
         let mut worker = Worker {
+            declines: 0,
             announced: announced.clone(),
             last_push: Duration::ZERO,
             maintenance: Maintenance::new(shared.clone()),
@@ -185,7 +197,9 @@ impl Announced {
         self.writer.send(Request::Change(Pending { change, answer }))?;
         // It is there now; nobody has to wait for it.
         drop(self);
-        answered.await.unwrap_or(Err(WriteError::Closed))
+        // An orderly end answers everything: only a panic drops an answer.
+        let broke = "writing to the config repository broke; the log has the cause";
+        answered.await.unwrap_or_else(|_| Err(WriteError::Unavailable(broke.to_owned())))
     }
 }
 
@@ -196,6 +210,8 @@ impl Drop for Announced {
 }
 
 struct Worker {
+    /// Declined pushes since the last accepted one.
+    declines: usize,
     announced: Arc<AtomicUsize>,
     /// How long the last push took.
     last_push: Duration,
@@ -223,7 +239,7 @@ impl Worker {
     fn run(&mut self, requests: &Receiver<Request>) {
         loop {
             match requests.recv_timeout(self.idle_time()) {
-                Ok(first) => self.serve(first, requests),
+                Ok(first) => self.serve_or_survive(first, requests),
                 Err(RecvTimeoutError::Timeout) => {
                     // A failure is noted as a problem of the remote.
                     let _ = self.shared.fetch();
@@ -235,9 +251,17 @@ impl Worker {
         self.maintenance.finish();
     }
 
+    /// A bug that one change meets must not end the writing of all others.
+    fn serve_or_survive(&mut self, first: Request, requests: &Receiver<Request>) {
+        if catch_unwind(AssertUnwindSafe(|| self.serve(first, requests))).is_err() {
+            error!("writing to the config repository panicked; those who waited try again");
+        }
+    }
+
     fn idle_time(&self) -> Duration {
         let remote_is_well = self.shared.health.is_well();
         let interval = if remote_is_well { self.poll_interval } else { RETRY_INTERVAL };
+        let interval = interval.clamp(MIN_INTERVAL, MAX_INTERVAL);
         interval.mul_f64(rand::rng().random_range(0.8..1.2))
     }
 
@@ -247,14 +271,16 @@ impl Worker {
         let mut changes = Vec::new();
         let mut fetches = Vec::new();
         let mut next = Some(first);
+        let now = Instant::now();
+        let turn = now + self.pace.delay(now);
         // A push that is held up longer than it takes would not get faster by company.
-        let deadline = Instant::now() + (self.last_push / 2).min(MAX_GATHERING);
+        let deadline = turn + (self.last_push / 2).min(MAX_GATHERING);
         while let Some(request) = next {
             match request {
                 Request::Change(pending) => changes.push(pending),
                 Request::Fetch(answer) => fetches.push(answer),
             }
-            next = if changes.len() < MAX_BATCH { self.next_request(requests, deadline) } else { None };
+            next = if changes.len() < MAX_BATCH { self.next_request(requests, turn, deadline) } else { None };
         }
         if !fetches.is_empty() {
             let result = self.shared.fetch().map_err(|error| full_message(&error));
@@ -267,8 +293,18 @@ impl Worker {
         }
     }
 
-    /// What waits already, or comes before the deadline after it was announced.
-    fn next_request(&self, requests: &Receiver<Request>, deadline: Instant) -> Option<Request> {
+    /// What waits already, comes before a push is due, or comes before the
+    /// deadline after it was announced.
+    fn next_request(
+        &self,
+        requests: &Receiver<Request>,
+        turn: Instant,
+        deadline: Instant,
+    ) -> Option<Request> {
+        let until_turn = turn.saturating_duration_since(Instant::now());
+        if !until_turn.is_zero() {
+            return requests.recv_timeout(until_turn).ok();
+        }
         loop {
             // Before the look: what was announced and has come by now is seen by it.
             let is_expected = self.announced.load(Ordering::SeqCst) > 0;
@@ -286,21 +322,30 @@ impl Worker {
 
     /// Writes a batch and answers each of its members.
     fn write(&mut self, mut changes: Vec<Pending>) {
-        for _ in 0..MAX_ATTEMPTS {
+        for attempt in 0..MAX_ATTEMPTS {
+            if attempt >= ATTEMPTS_AS_A_WHOLE && changes.len() > 1 {
+                return self.write_in_halves(changes);
+            }
+            self.wait_for_turn();
             // Nobody waits for those any more, and none of them was pushed.
             changes.retain(|pending| !pending.answer.is_closed());
             let shared = self.shared.clone();
             let snapshot = shared.snapshot();
             let mut draft = Draft::new(&shared.store, snapshot.tip(), snapshot.root());
-            let drafted = self.draft(&snapshot, &mut draft, changes);
+            let (drafted, rest) = self.draft(&snapshot, &mut draft, changes);
             match self.deliver(&snapshot, draft) {
-                Delivery::Done => return answer(drafted),
-                Delivery::Moved => changes = drafted.into_iter().map(|(pending, _)| pending).collect(),
-                Delivery::Declined(reason) => return self.write_declined(drafted, &reason),
-                Delivery::Unavailable(reason) => {
-                    return answer_all(drafted, &WriteError::Unavailable(reason));
+                Delivery::Done => answer(drafted),
+                Delivery::Moved => {
+                    changes = drafted.into_iter().map(|(pending, _)| pending).chain(rest).collect();
+                    continue;
                 }
+                Delivery::Declined(reason) => self.write_declined(drafted, &reason),
+                Delivery::Unavailable(reason) => answer_all(drafted, &WriteError::Unavailable(reason)),
             }
+            if !rest.is_empty() {
+                self.write(rest);
+            }
+            return;
         }
         let reason = "the config repository is changed by others all the time; try again in a moment";
         for pending in changes {
@@ -308,33 +353,53 @@ impl Worker {
         }
     }
 
+    /// Keeps the number of pushes a minute. Most of the wait was spent gathering;
+    /// after what is left the remote may well have moved.
+    fn wait_for_turn(&mut self) {
+        let delay = self.pace.delay(Instant::now());
+        if !delay.is_zero() {
+            std::thread::sleep(delay);
+            let _ = self.shared.fetch();
+        }
+    }
+
     /// The remote declined the batch. One member may be the cause: each half by
     /// itself, until it is found and all others are written.
     fn write_declined(&mut self, drafted: Vec<Drafted>, reason: &str) {
-        let commits =
-            drafted.iter().filter(|(_, result)| matches!(result, Ok(Outcome::Committed(_)))).count();
-        if commits <= 1 {
-            let declined = drafted.into_iter().map(|(pending, result)| {
-                let result = match result {
-                    Ok(Outcome::Committed(_)) => Err(WriteError::Declined(reason.to_owned())),
-                    other => other,
-                };
-                (pending, result)
-            });
-            return answer(declined);
+        let is_commit = |(_, result): &Drafted| matches!(result, Ok(Outcome::Committed(_)));
+        let commits = drafted.iter().filter(|drafted| is_commit(drafted)).count();
+        if commits <= 1 || self.declines > MAX_DECLINES {
+            let (declined, others): (Vec<_>, Vec<_>) = drafted.into_iter().partition(is_commit);
+            answer_all(declined, &WriteError::Declined(reason.to_owned()));
+            // What became of them was found on top of what was declined.
+            let others: Vec<_> = others.into_iter().map(|(pending, _)| pending).collect();
+            if !others.is_empty() {
+                self.write(others);
+            }
+            return;
         }
         warn!(commits, reason, "the remote declined a batch; trying its halves");
-        let mut first: Vec<Pending> = drafted.into_iter().map(|(pending, _)| pending).collect();
+        self.write_in_halves(drafted.into_iter().map(|(pending, _)| pending).collect());
+    }
+
+    fn write_in_halves(&mut self, mut first: Vec<Pending>) {
         let second = first.split_off(first.len() / 2);
         self.write(first);
         self.write(second);
     }
 
-    fn draft(&self, snapshot: &Snapshot, draft: &mut Draft<'_>, changes: Vec<Pending>) -> Vec<Drafted> {
+    /// Drafts the changes, or as many of them as one batch may hold; the others are given back.
+    fn draft(
+        &self,
+        snapshot: &Snapshot,
+        draft: &mut Draft<'_>,
+        changes: Vec<Pending>,
+    ) -> (Vec<Drafted>, Vec<Pending>) {
         let time = unix_time();
-        let mut in_batch = std::collections::HashMap::new();
+        let mut in_batch = HashMap::new();
         let mut drafted = Vec::with_capacity(changes.len());
-        for pending in changes {
+        let mut changes = changes.into_iter();
+        for pending in changes.by_ref() {
             let id = pending.change.release_id;
             let known = id.and_then(|id| in_batch.get(&id).copied().or(snapshot.history().commit_of(id)));
             let result = match known {
@@ -345,8 +410,11 @@ impl Worker {
                 in_batch.insert(id, *commit);
             }
             drafted.push((pending, result));
+            if draft.size() > MAX_BATCH_BYTES {
+                break;
+            }
         }
-        drafted
+        (drafted, changes.collect())
     }
 
     fn draft_one(&self, draft: &mut Draft<'_>, change: &Change, time: i64) -> Result<Outcome, WriteError> {
@@ -364,28 +432,32 @@ impl Worker {
             Ok(commits) => commits,
             Err(error) => return Delivery::Unavailable(full_message(&error)),
         };
-        self.pace.wait();
         let started = Instant::now();
+        self.pace.pushed(started);
         let shared = &self.shared;
         let pushed = shared.remote.push(shared.store.path(), &shared.branch, base.tip(), tip);
         self.last_push = started.elapsed();
         debug!(commits = commits.len(), seconds = self.last_push.as_secs_f64(), "pushed");
         match pushed {
-            Ok(Pushed::Accepted) => match self.publish(base, tip, commits) {
-                Ok(()) => Delivery::Done,
-                Err(error) => Delivery::Unavailable(full_message(&error)),
-            },
+            Ok(Pushed::Accepted) => {
+                self.declines = 0;
+                match self.publish(base, tip, commits) {
+                    Ok(()) => Delivery::Done,
+                    Err(error) => Delivery::Unavailable(full_message(&error)),
+                }
+            }
             Ok(Pushed::Refused(reason)) => self.after_refusal(base, reason),
             Err(error) => self.after_failure(base, tip, &error),
         }
     }
 
     /// The push was refused: because the branch is elsewhere, or by a hook.
-    fn after_refusal(&self, base: &Snapshot, reason: String) -> Delivery {
+    fn after_refusal(&mut self, base: &Snapshot, reason: String) -> Delivery {
         if let Err(error) = self.shared.fetch() {
             return Delivery::Unavailable(full_message(&error));
         }
         if self.shared.snapshot().tip() == base.tip() {
+            self.declines += 1;
             let problem = format!("the config repository's remote declines pushes: {reason}");
             self.shared.health.push_failed(problem);
             Delivery::Declined(reason)
@@ -471,28 +543,20 @@ impl Pace {
         Self { max_per_minute, recent: VecDeque::new() }
     }
 
-    fn wait(&mut self) {
-        let now = Instant::now();
-        let wait = self.claim(now);
-        if !wait.is_zero() {
-            std::thread::sleep(wait);
+    /// How long to wait before a push that is due now.
+    fn delay(&mut self, now: Instant) -> Duration {
+        self.recent.retain(|at| *at + MINUTE > now);
+        let is_full = self.max_per_minute > 0 && self.recent.len() >= self.max_per_minute;
+        match self.recent.front() {
+            Some(oldest) if is_full => (*oldest + MINUTE).saturating_duration_since(now),
+            _ => Duration::ZERO,
         }
     }
 
-    /// How long to wait before a push that is claimed now.
-    fn claim(&mut self, now: Instant) -> Duration {
-        if self.max_per_minute == 0 {
-            return Duration::ZERO;
+    fn pushed(&mut self, now: Instant) {
+        if self.max_per_minute > 0 {
+            self.recent.push_back(now);
         }
-        let wait = if self.recent.len() < self.max_per_minute {
-            Duration::ZERO
-        } else {
-            self.recent
-                .pop_front()
-                .map_or(Duration::ZERO, |oldest| (oldest + MINUTE).saturating_duration_since(now))
-        };
-        self.recent.push_back(now + wait);
-        wait
     }
 }
 
@@ -505,12 +569,19 @@ mod tests {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut pace = Pace::new(2);
-        assert_eq!(pace.claim(at(0)), Duration::ZERO);
-        assert_eq!(pace.claim(at(10)), Duration::ZERO);
-        assert_eq!(pace.claim(at(20)), Duration::from_secs(40));
-        assert_eq!(pace.claim(at(60)), Duration::from_secs(10));
-        assert_eq!(pace.claim(at(300)), Duration::ZERO);
+        for seconds in [0, 10] {
+            assert_eq!(pace.delay(at(seconds)), Duration::ZERO);
+            pace.pushed(at(seconds));
+        }
+        assert_eq!(pace.delay(at(20)), Duration::from_secs(40));
+        assert_eq!(pace.delay(at(60)), Duration::ZERO);
+        pace.pushed(at(60));
+        assert_eq!(pace.delay(at(61)), Duration::from_secs(9));
+        assert_eq!(pace.delay(at(300)), Duration::ZERO);
         let mut unlimited = Pace::new(0);
-        assert!((0..1000).all(|_| unlimited.claim(at(0)).is_zero()));
+        for _ in 0..1000 {
+            unlimited.pushed(at(0));
+            assert!(unlimited.delay(at(0)).is_zero());
+        }
     }
 }

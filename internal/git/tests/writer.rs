@@ -220,6 +220,33 @@ async fn a_change_is_planned_again_on_what_others_pushed_meanwhile() {
 }
 
 #[tokio::test]
+async fn a_batch_that_others_outrun_every_time_is_written_in_parts() {
+    let fixture = open(Origin::new());
+    // Somebody else is there first whenever a push takes long, which this one says of more than five commits.
+    fixture.origin.set_hook(
+        "pre-receive",
+        "read old new ref
+        [ $(git rev-list --count $old..$new) -le 5 ] && exit 0
+        unset GIT_QUARANTINE_PATH GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES
+        other=$(git -c user.name=o -c user.email=o@x commit-tree -p $old -m other $old^{tree})
+        git update-ref $ref $other $old",
+    );
+    let mut tasks = JoinSet::new();
+    for i in 0..20 {
+        let writer = fixture.writer.clone();
+        tasks.spawn(async move { writer.write(simple_release(&format!("svc-{i}"), "1")).await });
+    }
+    let written = tasks.join_all().await;
+    assert!(written.iter().all(Result::is_ok), "{written:?}");
+    let titles = fixture.origin.titles();
+    let others = titles.iter().filter(|title| *title == "other").count();
+    // Twenty at once, then two times ten, three times each; five pass.
+    assert!((1..=9).contains(&others), "{others} times outrun");
+    assert_eq!(titles.len(), 1 + 20 + others);
+    fixture.origin.assert_clean();
+}
+
+#[tokio::test]
 async fn one_declined_change_does_not_fail_its_batch() {
     let fixture = open(Origin::new());
     fixture.origin.set_hook(
@@ -347,6 +374,61 @@ fn each_pack(copy: &Path, change: impl Fn(&mut Vec<u8>)) {
     }
 }
 
+/// What others push is fetched as a pack each, and those have to be merged too.
+#[tokio::test]
+async fn the_copy_stays_small_however_much_others_push() {
+    let fixture = open(Origin::new());
+    for round in 0..120 {
+        fixture.origin.commit("by others", &[("others.txt", &round.to_string())]);
+        fixture.writer.fetch().await.unwrap();
+    }
+    let packs = fixture.origin.scratch().join("copy.git/objects/pack");
+    let count = |extension: &str| {
+        let entries = std::fs::read_dir(&packs).unwrap().map(|entry| entry.unwrap().path());
+        entries.filter(|path| path.extension().is_some_and(|e| e == extension)).count()
+    };
+    assert_eq!(count("keep"), 0);
+    // Another repack is due at the earliest ten seconds after the one before.
+    while count("idx") > 110 {
+        fixture.writer.fetch().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_change_that_panics_does_not_end_the_writer() {
+    let fixture = open(Origin::new());
+    let panics = Change { release_id: None, plan: Box::new(|_| panic!("a bug")) };
+    assert!(matches!(fixture.writer.write(panics).await, Err(WriteError::Unavailable(_))));
+    fixture.writer.write(simple_release("api", "1")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_remote_that_declines_everything_is_not_asked_for_each_member_of_a_batch() {
+    let fixture = open(Origin::new());
+    fixture.origin.set_hook("pre-receive", "echo x >> pushes; exit 1");
+    let mut tasks = JoinSet::new();
+    for i in 0..200 {
+        let writer = fixture.writer.clone();
+        tasks.spawn(async move { writer.write(simple_release(&format!("svc-{i}"), "1")).await });
+    }
+    for result in tasks.join_all().await {
+        assert!(matches!(result, Err(WriteError::Declined(_))), "{result:?}");
+    }
+    let pushes = std::fs::read_to_string(fixture.origin.path().join("pushes")).unwrap().lines().count();
+    assert!(pushes < 60, "{pushes} pushes");
+}
+
+#[tokio::test]
+async fn a_remote_that_was_emptied_is_followed() {
+    let fixture = open(Origin::new());
+    fixture.writer.write(simple_release("api", "1")).await.unwrap();
+    fixture.origin.git(&["update-ref", "-d", "refs/heads/main"]);
+    fixture.writer.fetch().await.unwrap();
+    assert!(fixture.repository.snapshot().tip().is_none());
+    fixture.writer.write(simple_release("web", "1")).await.unwrap();
+    assert_eq!(fixture.origin.titles(), ["[dev/web] release 1 by jane@example.com"]);
+}
+
 #[tokio::test]
 async fn the_copy_of_another_repository_is_not_used() {
     let fixture = open(Origin::new());
@@ -398,8 +480,8 @@ async fn a_storm_of_releases_and_foreign_pushes_loses_nothing() {
         move || {
             let mut pushed = Vec::new();
             while !done.load(std::sync::atomic::Ordering::SeqCst) {
-                // The pace of the load: twenty pushes a second.
-                std::thread::sleep(Duration::from_millis(50));
+                // The pace of the load: ten pushes a second.
+                std::thread::sleep(Duration::from_millis(100));
                 let path = format!("others/{}.txt", pushed.len());
                 pushed.push(origin.commit("by others", &[(&path, "x")]));
             }
@@ -412,8 +494,16 @@ async fn a_storm_of_releases_and_foreign_pushes_loses_nothing() {
         tasks.spawn(async move {
             let mut commits = Vec::new();
             for round in 0..ROUNDS {
-                let change = simple_release(&format!("svc-{service}"), &format!("artifact-{round}"));
-                commits.push(commit_id(writer.write(change).await));
+                let id = Uuid::new_v4();
+                // As the dispatcher does: a busy machine may lose the race for the branch many times.
+                let commit = loop {
+                    let change = simple_release(&format!("svc-{service}"), &format!("artifact-{round}"));
+                    match writer.write(Change { release_id: Some(id), ..change }).await {
+                        Err(WriteError::Unavailable(_)) => {}
+                        outcome => break commit_id(outcome),
+                    }
+                };
+                commits.push(commit);
             }
             commits
         });
