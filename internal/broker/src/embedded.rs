@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use self::store::{Operation, Outcome, Store};
 use crate::inbox::Inbox;
-use crate::{Broker, BrokerError, DeadMessage, Message};
+use crate::{Broker, BrokerError, Counts, DeadMessage, Message};
 
 /// Limit of all pending events together: hundreds of thousands of releases.
 /// Beyond it, [`Broker::publish`] answers [`BrokerError::Full`].
@@ -36,6 +36,7 @@ type Answer<T> = oneshot::Sender<Result<T, BrokerError>>;
 
 enum Command {
     Change(Operation, Answer<bool>),
+    Counts(Answer<Counts>),
     Pending(Answer<Vec<Message>>),
     Dead(Answer<Vec<DeadMessage>>),
 }
@@ -113,6 +114,10 @@ impl Broker for Embedded {
         async move { self.change(Operation::Bury(id, reason)).await.map(drop) }.boxed()
     }
 
+    fn counts(&self) -> BoxFuture<'_, Result<Counts, BrokerError>> {
+        self.ask(Command::Counts).boxed()
+    }
+
     fn pending(&self) -> BoxFuture<'_, Result<Vec<Message>, BrokerError>> {
         self.ask(Command::Pending).boxed()
     }
@@ -169,6 +174,7 @@ impl Keeper {
                         changes.push(operation);
                         answers.push(answer);
                     }
+                    Command::Counts(answer) => reply(answer, self.store().map(|store| store.counts())),
                     Command::Pending(answer) => reply(answer, self.store().and_then(|store| store.pending())),
                     Command::Dead(answer) => reply(answer, self.store().and_then(|store| store.dead())),
                 }

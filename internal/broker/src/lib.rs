@@ -41,6 +41,13 @@ pub struct DeadMessage {
     pub buried_at: DateTime<Utc>,
 }
 
+/// How many events there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    pub pending: usize,
+    pub dead: usize,
+}
+
 /// A queue with manual acknowledgement and a dead-letter place.
 ///
 /// An answered change is as durable as the implementation gets. After an error
@@ -64,6 +71,9 @@ pub trait Broker: Send + Sync + 'static {
     /// Moves a delivered event to the dead-letter place. Does nothing for an
     /// event that is not pending.
     fn bury(&self, id: Uuid, reason: String) -> BoxFuture<'_, Result<(), BrokerError>>;
+
+    /// How many events are pending and dead. Cheap, unlike reading them.
+    fn counts(&self) -> BoxFuture<'_, Result<Counts, BrokerError>>;
 
     /// Events that are neither acked nor dead, delivered or not, in the order
     /// of acceptance.

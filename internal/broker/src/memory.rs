@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 use uuid::Uuid;
 
 use crate::inbox::Inbox;
-use crate::{Broker, BrokerError, DeadMessage, Message};
+use crate::{Broker, BrokerError, Counts, DeadMessage, Message};
 
 /// Keeps accepted events in memory, for tests and trials.
 #[derive(Debug)]
@@ -113,6 +113,14 @@ impl Broker for Memory {
         async move {
             self.letters().bury(id, reason);
             Ok(())
+        }
+        .boxed()
+    }
+
+    fn counts(&self) -> BoxFuture<'_, Result<Counts, BrokerError>> {
+        async move {
+            let letters = self.letters();
+            Ok(Counts { pending: letters.pending.len(), dead: letters.dead.len() })
         }
         .boxed()
     }

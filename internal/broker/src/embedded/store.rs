@@ -14,7 +14,7 @@ use redb::{
 use uuid::Uuid;
 
 use super::record;
-use crate::{BrokerError, DeadMessage, Message};
+use crate::{BrokerError, Counts, DeadMessage, Message};
 
 const PENDING: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("pending");
 const DEAD: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("dead");
@@ -129,6 +129,12 @@ impl Store {
             transaction.commit()?;
         }
         Ok(outcomes)
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        let places = self.index.places.values();
+        let pending = places.filter(|place| matches!(place, Place::Pending { .. })).count();
+        Counts { pending, dead: self.index.places.len() - pending }
     }
 
     pub(super) fn pending(&self) -> Result<Vec<Message>, BrokerError> {

@@ -79,6 +79,10 @@ async fn a_dead_letter_keeps_its_message_and_reason() {
         receive(&*broker, 2).await;
         broker.bury(Uuid::from_u128(2), "unknown event type".into()).await.unwrap();
         broker.bury(Uuid::from_u128(1), "no such artifact".into()).await.unwrap();
+        let counts = broker.counts().await.unwrap();
+        assert_eq!(counts.pending, broker.pending().await.unwrap().len());
+        assert_eq!(counts.dead, broker.dead().await.unwrap().len());
+        assert!(counts.dead > 0);
         let dead = broker.dead().await.unwrap();
         assert_eq!(numbers(dead.iter().map(|dead| &dead.message)), [2, 1]);
         assert_eq!((&dead[1].message, dead[1].reason.as_str()), (&message(1), "no such artifact"));
