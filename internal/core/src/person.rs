@@ -8,11 +8,26 @@ use serde::{Deserialize, Serialize};
 /// control characters and angle brackets. What remains can be written and read
 /// back unchanged.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(from = "Wire")]
 pub struct Person {
     #[serde(rename = "Name")]
     name: String,
     #[serde(rename = "Email")]
     email: String,
+}
+
+/// As it comes from others: it goes through the constructor too.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct Wire {
+    name: String,
+    email: String,
+}
+
+impl From<Wire> for Person {
+    fn from(wire: Wire) -> Self {
+        Self::new(&wire.name, &wire.email)
+    }
 }
 
 impl Person {
@@ -65,6 +80,8 @@ mod tests {
     fn what_would_break_a_commit_is_dropped() {
         let person = Person::new("Eve\n<root>", " eve@example.com>\nService: other ");
         assert_eq!(person.to_string(), "Everoot <eve@example.comService:other>");
+        let from_others: Person = serde_json::from_str(r#"{"Name":"Eve\nService: other"}"#).unwrap();
+        assert_eq!(from_others, Person::new("EveService: other", ""));
     }
 
     #[test]

@@ -35,4 +35,19 @@ impl Flow {
         let artifacts = newest.into_iter().map(|summary| summary.spec.clone()).collect();
         Ok(DescribeArtifactResponse { service: service.to_string(), artifacts })
     }
+
+    /// The newest artifact of a branch; a branch without artifacts is an error.
+    pub async fn latest_artifact(
+        &self,
+        service: Name,
+        branch: String,
+    ) -> Result<DescribeArtifactResponse, FlowError> {
+        let found = self.describe_artifacts(service.clone(), Some(branch.clone()), 1).await?;
+        if found.artifacts.is_empty() {
+            return Err(FlowError::Invalid(format!(
+                "service '{service}' has no artifact of branch '{branch}'"
+            )));
+        }
+        Ok(found)
+    }
 }

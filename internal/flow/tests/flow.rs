@@ -284,6 +284,10 @@ async fn unknown_names_are_refused_with_similar_ones() {
             fixture.flow.describe_artifacts(name("payment"), None, 1).await.unwrap_err(),
             "did you mean 'payments'?",
         ),
+        (
+            fixture.flow.latest_artifact(name("payments"), "none".into()).await.unwrap_err(),
+            "of branch 'none'",
+        ),
         (describe("payments", "deb").await.unwrap_err(), "did you mean 'dev'?"),
         (describe("payment", "dev").await.unwrap_err(), "did you mean 'payments'?"),
     ];

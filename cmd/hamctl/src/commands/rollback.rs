@@ -42,7 +42,7 @@ pub(crate) struct RollbackArgs {
     #[arg(add = ArgValueCandidates::new(candidates::artifacts))]
     artifact: Option<String>,
     /// How many releases to choose from.
-    #[arg(long, default_value_t = 3, value_parser = value_parser!(u32).range(1..=1000))]
+    #[arg(long, default_value_t = 3, value_parser = value_parser!(u32).range(1..=999))]
     length: u32,
     #[command(flatten)]
     namespace: NamespaceArgs,

@@ -45,6 +45,6 @@ pub(super) async fn latest_artifact(
     let branch = fields.text("branch");
     let (service, branch) = fields.finish(|| Ok((service?, branch?)))?;
     let flow = state.flow()?;
-    let latest = flow.describe_artifacts(service, Some(branch), 1);
+    let latest = flow.latest_artifact(service, branch);
     state.timed("describe_latest_artifact", latest).await.map(Json)
 }
