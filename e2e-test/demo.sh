@@ -59,7 +59,7 @@ at_exit() {
         what_next
     else
         clean_up
-        printf '\n%sDemo passed in %s s:%s built, released, promoted and rolled back; every step checked; nothing left behind.\n' \
+        printf '\n%sDemo passed in %s s:%s built, released, promoted, rolled back, refused and released by itself; every step checked; nothing left behind.\n' \
             "$green" $((SECONDS - started)) "$off"
     fi
 }
@@ -246,6 +246,21 @@ start_server() {
     export "${!HAMCTL_@}" "${!ARTIFACT_@}"
 }
 
+build() { # artifact-id branch sha message
+    rm -rf build
+    manifests build/dev payments "$1" 1
+    manifests build/prod payments "$1" 3
+    cd build
+    artifact init --service payments --artifact-id "$1" --git-branch "$2" --git-sha "$3" \
+        --git-message "$4" --git-author-name 'Sam Roy' --git-author-email sam@example.com \
+        --git-committer-name 'Sam Roy' --git-committer-email sam@example.com >/dev/null
+    artifact add build --image registry.example.com/payments --tag "$1" >/dev/null
+    artifact add test --passed 213 --failed 0 --skipped 3 >/dev/null
+    artifact end >/dev/null
+    run 'artifact push'
+    cd ..
+}
+
 what_next() {
     cat <<TEXT
 
@@ -278,6 +293,8 @@ TEXT
 
 first=main-1f0c3a9b7d-67e9d69164
 second=main-8e2d4c6a10-67e9d69164
+third=new-receipts-3c91fe0d52-67e9d69164
+fourth=main-52d7b8e6f4-67e9d69164
 cd "$demo"
 
 chapter 'A config repository'
@@ -335,18 +352,7 @@ check 'prod has three replicas, dev one' "$(
 
 chapter 'The next build'
 say 'The same CI job with the next commit. This one will turn out to be a mistake.'
-rm -rf build
-manifests build/dev payments $second 1
-manifests build/prod payments $second 3
-cd build
-artifact init --service payments --artifact-id $second --git-branch main --git-sha 8e2d4c6a10 \
-    --git-message 'Round amounts up' --git-author-name 'Sam Roy' --git-author-email sam@example.com \
-    --git-committer-name 'Sam Roy' --git-committer-email sam@example.com >/dev/null
-artifact add build --image registry.example.com/payments --tag $second >/dev/null
-artifact add test --passed 213 --failed 0 --skipped 3 >/dev/null
-artifact end >/dev/null
-run 'artifact push'
-cd ..
+build $second main 8e2d4c6a10 'Round amounts up'
 run 'hamctl release --service payments --branch main --env dev,prod --wait'
 check 'both run the second artifact' "$(running)" "dev=$second prod=$second "
 run 'hamctl release --service payments --branch main --env dev --wait'
@@ -358,6 +364,32 @@ say 'it takes the one before.'
 run 'hamctl rollback --service payments --env prod --wait'
 check 'prod is back to the first artifact, dev is as it was' "$(running)" "dev=$second prod=$first "
 
+chapter 'Rules: what may go where'
+say 'Prod is for important things: from now on only branch main may go there. The next build'
+say 'is of another branch.'
+run "hamctl policy apply branch-restriction --service payments --env prod --branch-regex '^main$'"
+build $third new-receipts 3c91fe0d52 'Try new receipts'
+show "hamctl release --service payments --branch new-receipts --env prod --wait"
+if hamctl release --service payments --branch new-receipts --env prod --wait </dev/null; then refused=no; else refused=yes; fi
+check 'the release was refused' "$refused" yes
+check 'prod runs what it ran before' "$(running)" "dev=$second prod=$first "
+
+chapter 'A build that releases itself'
+say 'New builds of main go to dev without anybody asking for it, in the name of who wrote them.'
+run 'hamctl policy apply auto-release --service payments --branch main --env dev'
+run 'hamctl policy list --service payments'
+build $fourth main 52d7b8e6f4 'Round amounts to the cent'
+tries=0
+until [[ "$(running)" == "dev=$fourth "* ]]; do
+    tries=$((tries + 1))
+    [[ $tries -lt 300 ]] || break
+    sleep 0.1
+done
+run 'hamctl describe release --service payments --env dev'
+check 'dev runs the new build by itself, prod does not' "$(running)" "dev=$fourth prod=$first "
+check 'its author released it' "$(git --git-dir config.git log -1 --format=%s)" \
+    "[dev/payments] auto release $fourth by sam@example.com"
+
 chapter 'What runs where, and how it came there'
 run 'hamctl status --service payments'
 run 'hamctl describe release --service payments --env prod --count 3'
@@ -368,9 +400,9 @@ check 'history goes back to before this server' \
 chapter 'What is left in git'
 run "git --git-dir config.git log --max-count 5 --format='%h %an: %s'"
 run 'git --git-dir config.git show --stat --format=%B'
-check 'the rollback is the newest of eleven commits' \
-    "$(git --git-dir config.git rev-list --count main) $(git --git-dir config.git log -1 --format=%s)" \
-    "11 [prod/payments] rollback $first by jane@example.com"
+check 'fourteen commits, of which the rollback is the newest one that changed prod' \
+    "$(git --git-dir config.git rev-list --count main) $(git --git-dir config.git log -1 --format=%s -- prod)" \
+    "14 [prod/payments] rollback $first by jane@example.com"
 check 'git finds nothing wrong with the repository' "$(git --git-dir config.git fsck --strict 2>&1)" ''
 check 'no event waits and none has failed' "$(server events list)" 'No event waits and none has failed'
 finished=yes

@@ -7,7 +7,7 @@ use clap_complete::engine::ArgValueCandidates;
 
 use crate::{
     candidates,
-    commands::{completion, describe_artifact, describe_release, promote, release, rollback, status},
+    commands::{completion, describe_artifact, describe_release, policy, promote, release, rollback, status},
 };
 
 /// Release services to environments, and see what runs where.
@@ -52,6 +52,8 @@ pub(crate) enum Command {
     Status(status::StatusArgs),
     #[command(subcommand)]
     Describe(Describe),
+    #[command(subcommand)]
+    Policy(policy::Policy),
     Completion(completion::CompletionArgs),
     /// Print the version of this program.
     #[command(after_help = "Example:\n  hamctl version")]

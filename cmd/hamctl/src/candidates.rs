@@ -47,6 +47,16 @@ pub(crate) fn artifacts() -> Vec<CompletionCandidate> {
     })
 }
 
+pub(crate) fn policies() -> Vec<CompletionCandidate> {
+    ask(async |client| {
+        let policies = client.policies(&service()?).await.ok()?;
+        let auto_releases = policies.auto_releases.into_iter().map(|policy| policy.id);
+        // Those for all services have none.
+        let restrictions = policies.branch_restrictions.into_iter().map(|policy| policy.id);
+        Some(auto_releases.chain(restrictions).collect())
+    })
+}
+
 fn ask(values: impl AsyncFnOnce(Client) -> Option<Vec<String>>) -> Vec<CompletionCandidate> {
     let values = async {
         let client = context::client(&global_args()?).ok()?;

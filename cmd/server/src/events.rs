@@ -6,6 +6,7 @@ use chrono::SecondsFormat;
 use clap::{Args, Subcommand, ValueEnum};
 use release_api::v1::{EventsResponse, QueuedEvent};
 use release_client::{Client, ClientConfig, ClientError, Secret};
+use release_core::Event;
 use release_terminal::{CliError, Line, Printer, Table};
 use serde_json::Value;
 use url::Url;
@@ -168,9 +169,13 @@ fn table(events: &EventsResponse) -> Table {
     table
 }
 
-/// `<environment>/<service> <artifact>` of a release, as far as they are there.
+/// `<environment>/<service> <artifact>` of a release, as far as they are there; a new artifact has
+/// no environment.
 fn what(event: &QueuedEvent) -> String {
     let text = |field| event.body.get(field).and_then(Value::as_str).unwrap_or("?");
+    if event.kind == Event::NEW_ARTIFACT {
+        return format!("{} {}", text("service"), text("artifactId"));
+    }
     format!("{}/{} {}", text("environment"), text("service"), text("artifactID"))
 }
 
@@ -228,6 +233,10 @@ mod tests {
             body: json!({"service": "svc", "environment": "dev", "artifactID": "m-1"}),
         };
         assert_eq!(what(&event), "dev/svc m-1");
+        event.kind = "newArtifact".into();
+        event.body = json!({"service": "svc", "artifactId": "m-1"});
+        assert_eq!(what(&event), "svc m-1");
+        event.kind = "release.artifactId".into();
         event.body = json!("nonsense");
         assert_eq!(what(&event), "?/? ?");
     }

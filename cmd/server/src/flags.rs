@@ -3,11 +3,14 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum, builder::BoolishValueParser};
-use release_core::artifact;
+use release_core::{artifact, policy::GlobalRestrictions};
 use release_storage::Limits;
 use url::Url;
 
-use crate::http::auth::{TokenList, Tokens};
+use crate::http::{
+    auth::{TokenList, Tokens},
+    webhook::WebhookSecret,
+};
 
 /// No `Debug`: some of these are secrets.
 #[derive(Args)]
@@ -38,6 +41,10 @@ pub(crate) struct StartFlags {
     pub(crate) broker: BrokerFlags,
     #[command(flatten)]
     pub(crate) artifacts: ArtifactFlags,
+    #[command(flatten)]
+    pub(crate) policies: PolicyFlags,
+    #[command(flatten)]
+    pub(crate) webhook: WebhookFlags,
     #[command(flatten)]
     pub(crate) log: LogFlags,
 }
@@ -206,6 +213,37 @@ impl ArtifactFlags {
 }
 
 #[derive(Args)]
+pub(crate) struct PolicyFlags {
+    /// Branch restrictions for all services, as in `prod=^master$,dev=^(master|develop)$`; a comma
+    /// outside of brackets begins the next one
+    #[arg(
+        long = "policy-branch-restrictions",
+        default_value = "",
+        value_name = "RESTRICTIONS",
+        hide_default_value = true
+    )]
+    pub(crate) restrictions: GlobalRestrictions,
+}
+
+#[derive(Args)]
+pub(crate) struct WebhookFlags {
+    /// Secret that GitHub signs webhook deliveries with; without one they are believed unsigned
+    #[arg(
+        long = "github-webhook-secret",
+        env = "GITHUB_WEBHOOK_SECRET",
+        hide_env_values = true,
+        value_name = "SECRET"
+    )]
+    secret: Option<String>,
+}
+
+impl WebhookFlags {
+    pub(crate) fn secret(&self) -> Option<WebhookSecret> {
+        self.secret.as_deref().and_then(WebhookSecret::new)
+    }
+}
+
+#[derive(Args)]
 pub(crate) struct LogFlags {
     /// Least important level that is logged: error, warn, info, debug or trace; single parts can have
     /// their own, as in `info,release_git=debug`
@@ -246,6 +284,7 @@ mod tests {
         assert!(flags.tokens.tokens().are_all_empty());
         assert_eq!(flags.artifacts.limits(), Limits::default());
         assert!(!flags.log.development);
+        assert!(flags.policies.restrictions.is_empty() && flags.webhook.secret().is_none());
         assert!(parse(&[]).is_err());
     }
 
@@ -260,12 +299,16 @@ mod tests {
             "--log.development=true",
             "--broker-type=memory",
             "--memory-queue-size=5",
+            "--policy-branch-restrictions=prod=^master$,dev=^(master|develop)$",
+            "--github-webhook-secret=secret",
         ]);
         let flags = flags.ok().unwrap();
         assert_eq!(flags.timeout, Duration::from_secs(90));
         assert_eq!(flags.broker.broker_type, BrokerType::Memory);
         assert!(flags.log.development);
         assert!(flags.tokens.tokens().hamctl.accepts("b"));
+        assert_eq!(flags.policies.restrictions.iter().count(), 2);
+        assert!(flags.webhook.secret().is_some());
     }
 
     #[test]
@@ -282,6 +325,8 @@ mod tests {
             "--artifact-filename=other.json",
             "--artifact-max-bytes=many",
             "--log.development=perhaps",
+            "--policy-branch-restrictions=prod",
+            "--policy-branch-restrictions=prod=(",
         ] {
             assert!(parse(&["--config-repo=x", flag]).is_err(), "{flag}");
         }
@@ -290,7 +335,13 @@ mod tests {
     #[test]
     fn help_shows_no_secret_of_the_environment() {
         let command = Start::command();
-        let secret = ["HAMCTL_AUTH_TOKEN", "ARTIFACT_AUTH_TOKEN", "DAEMON_AUTH_TOKEN", "CONFIG_REPO"];
+        let secret = [
+            "HAMCTL_AUTH_TOKEN",
+            "ARTIFACT_AUTH_TOKEN",
+            "DAEMON_AUTH_TOKEN",
+            "CONFIG_REPO",
+            "GITHUB_WEBHOOK_SECRET",
+        ];
         let hidden = command.get_arguments().filter(|argument| {
             argument.get_env().is_some_and(|name| secret.iter().any(|secret| name == *secret))
         });

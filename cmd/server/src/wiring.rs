@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     flags::{BrokerFlags, BrokerType, GitFlags, StartFlags},
-    http::Backend,
+    http::{Backend, webhook::Webhook},
 };
 
 /// What goes on while nobody asks.
@@ -56,9 +56,12 @@ pub(crate) async fn open(
     tokio::spawn(observe_remote(repository.problem(), metrics.clone()));
 
     let storage = Arc::new(store.clone());
+    let restrictions = Arc::new(flags.policies.restrictions.clone());
     let (flow, dispatcher) =
-        Flow::new(Backends { repository, writer: writer.clone(), storage, broker, metrics }).await?;
-    Ok((Backend { flow, store }, Background { dispatcher, writer }))
+        Flow::new(Backends { repository, writer: writer.clone(), storage, broker, metrics, restrictions })
+            .await?;
+    let webhook = Webhook::new(flags.webhook.secret(), &flags.git.config_repo);
+    Ok((Backend { flow, store, webhook }, Background { dispatcher, writer }))
 }
 
 /// Makes the directory that everything else is in. Nobody else may read it: it holds tokens and keys.

@@ -13,3 +13,4 @@ mod outages;
 mod races;
 mod shutdown;
 mod walkthrough;
+mod webhook;

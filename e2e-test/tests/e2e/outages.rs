@@ -96,7 +96,7 @@ async fn survive(begin: impl FnOnce(&Origin), problem: &str, end: impl FnOnce(&O
     let releases = release_all(&server).await;
     until_ready_says(&server, problem).await;
     readers_work(&server).await;
-    let tries = || server.log().matches("the release waits").count();
+    let tries = || server.log().matches("the event waits").count();
     let before = tries();
     until("more tries have failed", SHORT, async || (tries() >= before + SERVICES).then_some(())).await;
     readers_work(&server).await;

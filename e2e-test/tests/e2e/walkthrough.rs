@@ -296,3 +296,43 @@ async fn a_server_with_a_queue_in_memory_releases_too() {
     History::of(&origin).commit_of(release);
     assert!(!server.data_dir().join("events.redb").exists());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn policies_refuse_releases_and_release_by_themselves() {
+    let origin = Origin::new();
+    let setup = Setup { flags: &["--policy-branch-restrictions", "live=^v[0-9]{1,3}$"], ..Setup::default() };
+    let server = Server::start_with(&origin, &setup).await;
+    let desk = Desk::at(&server);
+
+    let said = desk.types("hamctl policy apply auto-release --service payments -b master -e dev").await.ok();
+    assert_eq!(said, "[✓] Policy auto-release-master-dev applied to service payments\n");
+    let restrict = "hamctl policy apply branch-restriction --service payments -e prod --branch-regex";
+    desk.types(&format!("{restrict} ^release/.+$")).await.ok();
+    let conflict = desk.types("hamctl policy apply auto-release --service payments -b master -e prod").await;
+    assert!(conflict.code == Some(1) && conflict.stderr.contains("branch-restriction-prod"), "{conflict:#?}");
+    let listed = desk.types("hamctl policy list --service payments").await.ok();
+    let rows: Vec<Vec<&str>> = listed.lines().map(|line| line.split_whitespace().collect()).collect();
+    for row in [
+        ["^v[0-9]{1,3}$", "live", "(all", "services)"].as_slice(),
+        &["^release/.+$", "prod", "branch-restriction-prod"],
+    ] {
+        assert!(rows.iter().any(|found| found == row), "{listed}");
+    }
+
+    let artifact = "master-0017d995e3-67e9d69164";
+    desk.build(artifact).await;
+    server.drained().await;
+    assert_eq!(desk.running("payments").await, format!("dev={artifact}"));
+    assert_eq!(origin.titles()[0], format!("[dev/payments] auto release {artifact} by ada@example.com"));
+
+    let refused = desk.types("hamctl promote --service payments --env prod --wait").await;
+    assert_eq!(refused.code, Some(1), "{refused:#?}");
+    assert!(refused.stdout.contains("[X] Branch 'master' may not go to 'prod'"), "{refused:#?}");
+    let delete = "hamctl policy delete --service payments branch-restriction-prod";
+    assert_eq!(desk.types(delete).await.ok(), "[✓] 1 policy of service payments deleted\n");
+    desk.types("hamctl promote --service payments --env prod --wait").await.ok();
+    assert_eq!(desk.running("payments").await, format!("dev={artifact} prod={artifact}"));
+    let again = desk.types(delete).await;
+    assert!(again.code == Some(1) && again.stderr.contains("it has 'auto-release-master-dev'"), "{again:#?}");
+    origin.assert_clean();
+}

@@ -4,11 +4,18 @@
 //! what is left out when empty, and what is always present. What this platform
 //! adds lives in [`v1`], under `/api/v1/`.
 
+mod policies;
 pub mod v1;
 
 use chrono::{DateTime, Utc};
 use release_core::{Intent, Spec};
 use serde::{Deserialize, Serialize};
+
+pub use policies::{
+    ApplyAutoReleaseRequest, ApplyAutoReleaseResponse, ApplyBranchRestrictionRequest,
+    ApplyBranchRestrictionResponse, AutoReleasePolicy, BranchRestrictionPolicy, DeletePoliciesRequest,
+    DeletePoliciesResponse, PoliciesResponse,
+};
 
 /// The request id that a client chose, echoed by the server and found in its logs.
 pub const REQUEST_ID_HEADER: &str = "x-request-id";

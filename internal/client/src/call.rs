@@ -52,8 +52,12 @@ impl Call {
     }
 
     pub(crate) fn post<T: Serialize>(url: Url, body: &T, repeat: Repeat) -> Self {
+        Self::with_body(Method::POST, url, body, repeat)
+    }
+
+    pub(crate) fn with_body<T: Serialize>(method: Method, url: Url, body: &T, repeat: Repeat) -> Self {
         let body = serde_json::to_vec(body).expect("wire types have only texts, numbers and times");
-        Self { method: Method::POST, body: Some(body), repeat, ..Self::get(url) }
+        Self { method, body: Some(body), repeat, ..Self::get(url) }
     }
 
     /// A call without a body that changes something.

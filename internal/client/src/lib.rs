@@ -6,6 +6,7 @@
 mod call;
 mod config;
 mod error;
+mod policies;
 mod upload;
 mod v1;
 
@@ -24,7 +25,7 @@ pub use error::ClientError;
 ///
 /// Reading calls and [`Client::create_artifact`] are repeated when the server
 /// cannot be reached, is unavailable (502, 503, 504), or the connection breaks.
-/// [`Client::release`] and the calls that change events are only repeated when
+/// [`Client::release`] and the calls that change events or delete policies are only repeated when
 /// it is certain that nothing was accepted: no connection was made, or the
 /// answer was 503. A release whose connection breaks half-way is not repeated:
 /// servers in the field do not know idempotency keys and would release twice.

@@ -11,6 +11,15 @@ use crate::{Intent, Name, Person};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     Release(Release),
+    NewArtifact(NewArtifact),
+}
+
+/// An artifact was stored: `newArtifact`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NewArtifact {
+    pub service: Name,
+    pub artifact_id: Name,
 }
 
 /// Put one artifact into one environment: `release.artifactId`.
@@ -44,24 +53,33 @@ pub enum EventError {
 
 impl Event {
     pub const RELEASE: &'static str = "release.artifactId";
+    pub const NEW_ARTIFACT: &'static str = "newArtifact";
 
     /// The type name on the wire.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Release(_) => Self::RELEASE,
+            Self::NewArtifact(_) => Self::NEW_ARTIFACT,
         }
     }
 
     pub fn to_json(&self) -> Vec<u8> {
-        let Self::Release(release) = self;
-        serde_json::to_vec(release).expect("an event has only texts and times")
+        let json = match self {
+            Self::Release(release) => serde_json::to_vec(release),
+            Self::NewArtifact(artifact) => serde_json::to_vec(artifact),
+        };
+        json.expect("an event has only texts and times")
     }
 
     pub fn from_json(kind: &str, body: &[u8]) -> Result<Self, EventError> {
+        let unreadable = |kind| move |source| EventError::Body { kind, source };
         match kind {
-            Self::RELEASE => serde_json::from_slice(body)
-                .map(Self::Release)
-                .map_err(|source| EventError::Body { kind: Self::RELEASE, source }),
+            Self::RELEASE => {
+                serde_json::from_slice(body).map(Self::Release).map_err(unreadable(Self::RELEASE))
+            }
+            Self::NEW_ARTIFACT => {
+                serde_json::from_slice(body).map(Self::NewArtifact).map_err(unreadable(Self::NEW_ARTIFACT))
+            }
             other => Err(EventError::UnknownType(other.to_owned())),
         }
     }
@@ -69,8 +87,11 @@ impl Event {
     /// Events with the same key are executed one after the other, in the order
     /// in which they were accepted.
     pub fn ordering_key(&self) -> String {
-        let Self::Release(release) = self;
-        format!("{}/{}", release.environment, release.service)
+        match self {
+            Self::Release(release) => format!("{}/{}", release.environment, release.service),
+            // No environment is called so: its name would be empty.
+            Self::NewArtifact(artifact) => format!("/{}", artifact.service),
+        }
     }
 }
 
@@ -91,6 +112,16 @@ mod tests {
         let written: serde_json::Value = serde_json::from_slice(&event.to_json()).unwrap();
         assert_eq!(written, expected);
         assert_eq!(event.ordering_key(), "dev/svc");
+    }
+
+    #[test]
+    fn a_new_artifact_is_read_and_written() {
+        const BODY: &str = r#"{"service":"svc","artifactId":"master-1-2"}"#;
+        let event = Event::from_json("newArtifact", BODY.as_bytes()).unwrap();
+        assert_eq!(event.kind(), "newArtifact");
+        assert_eq!(event.to_json(), BODY.as_bytes());
+        assert_eq!(event.ordering_key(), "/svc");
+        assert!(Event::from_json("newArtifact", br#"{"service":"svc"}"#).is_err());
     }
 
     #[test]

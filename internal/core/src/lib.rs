@@ -5,9 +5,11 @@ pub mod artifact;
 pub mod commit_message;
 mod error;
 pub mod event;
+pub mod gate;
 pub mod intent;
 pub mod name;
 pub mod person;
+pub mod policy;
 
 pub use artifact::Spec;
 pub use error::full_message;

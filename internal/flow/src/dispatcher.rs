@@ -23,7 +23,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, error_span, info, warn};
 use uuid::Uuid;
 
-use crate::{Backends, events::release_of, plan::PreparedRelease, tracker::Tracker};
+use crate::{
+    Backends, FlowError, auto_release::auto_release, events::event_of, plan::PreparedRelease,
+    tracker::Tracker,
+};
 
 /// How many events are worked on or wait for an earlier one of their service.
 const MAX_IN_FLIGHT: usize = 1_000;
@@ -93,10 +96,12 @@ impl Dispatcher {
 
     fn take(&mut self, message: Message) {
         self.in_flight += 1;
-        let key = match release_of(&message) {
-            Ok(release) => {
-                self.worker.tracker.accept(&release);
-                Event::Release(release).ordering_key()
+        let key = match event_of(&message) {
+            Ok(event) => {
+                if let Event::Release(release) = &event {
+                    self.worker.tracker.accept(release);
+                }
+                event.ordering_key()
             }
             // Cannot be executed; what it would be ordered with does not matter.
             Err(_) => message.id.to_string(),
@@ -145,8 +150,8 @@ impl Worker {
     /// Executes one event to its end.
     async fn execute(&self, message: Message) {
         let id = message.id;
-        let release = match release_of(&message) {
-            Ok(release) => release,
+        let event = match event_of(&message) {
+            Ok(event) => event,
             Err(error) => return self.bury(id, full_message(&error)).await,
         };
         let mut delays = delays();
@@ -154,10 +159,9 @@ impl Worker {
         let mut accepted_before = 0;
         loop {
             self.tracker.progress(id, ReleaseState::Releasing, None);
-            let reason = match self.release(&release).await {
-                Ok(outcome) => return self.done(&message, &release, outcome).await,
+            let reason = match self.attempt(&message, &event).await {
+                Ok(()) | Err(Failure::Stopping) => return,
                 Err(Failure::Permanent(reason)) => return self.bury(id, reason).await,
-                Err(Failure::Stopping) => return,
                 Err(Failure::Transient(reason)) => reason,
                 Err(Failure::Declined(reason)) => {
                     let accepted = self.committed.load(Ordering::SeqCst);
@@ -171,7 +175,7 @@ impl Worker {
                     reason
                 }
             };
-            warn!(reason, "the release waits");
+            warn!(reason, "the event waits");
             self.tracker.progress(id, ReleaseState::Queued, Some(reason));
             if !self.pause(delays.next().unwrap_or(MAX_DELAY)).await {
                 return;
@@ -179,16 +183,29 @@ impl Worker {
         }
     }
 
+    async fn attempt(&self, message: &Message, event: &Event) -> Result<(), Failure> {
+        match event {
+            Event::Release(release) => {
+                let outcome = self.release(release).await?;
+                self.done(message, release, outcome).await;
+            }
+            Event::NewArtifact(artifact) => {
+                auto_release(&self.backends, &self.tracker, message, artifact).await?;
+                self.ack(message.id).await;
+            }
+        }
+        Ok(())
+    }
+
     async fn release(&self, release: &Release) -> Result<Outcome, Failure> {
         let Release { service, artifact_id, environment, .. } = release;
         let announced = self.backends.writer.announce();
         let files = self.backends.storage.files(service, artifact_id, environment).await?;
-        let prepared = PreparedRelease::new(release.clone(), files)
+        let restrictions = self.backends.restrictions.clone();
+        let prepared = PreparedRelease::new(release.clone(), files, restrictions)
             .map_err(|error| Failure::Permanent(full_message(&error)))?;
-        let change = Change {
-            release_id: Some(release.release_id),
-            plan: Box::new(move |tree| Ok(prepared.plan(tree)?)),
-        };
+        let change =
+            Change { release_id: Some(release.release_id), plan: Box::new(move |tree| prepared.plan(tree)) };
         Ok(announced.write(change).await?)
     }
 
@@ -233,6 +250,13 @@ impl Worker {
         }
     }
 
+    async fn ack(&self, id: Uuid) {
+        if let Err(error) = self.backends.broker.ack(id).await {
+            // It comes again after a restart, and finds what it has become.
+            error!("an executed event cannot be acknowledged: {}", full_message(&error));
+        }
+    }
+
     fn count(&self, release: &Release, message: &Message) {
         let metrics = &self.backends.metrics;
         metrics.count_release(ReleaseLabels {
@@ -266,6 +290,16 @@ impl From<StorageError> for Failure {
         match error {
             StorageError::Unavailable { .. } => Self::Transient(message),
             _ => Self::Permanent(message),
+        }
+    }
+}
+
+impl From<FlowError> for Failure {
+    fn from(error: FlowError) -> Self {
+        let message = error.to_string();
+        match error {
+            FlowError::Invalid(_) | FlowError::NotFound(_) => Self::Permanent(message),
+            FlowError::Unavailable(_) | FlowError::Internal(_) => Self::Transient(message),
         }
     }
 }

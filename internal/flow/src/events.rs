@@ -40,11 +40,13 @@ impl Flow {
     }
 }
 
-/// The release that a message asks for.
-pub(crate) fn release_of(message: &Message) -> Result<Release, EventError> {
-    let Event::Release(release) = Event::from_json(&message.kind, &message.body)?;
-    // An event of the field's implementation has no release id; that of its message serves.
-    Ok(Release { release_id: message.id, ..release })
+/// The event that a message is.
+pub(crate) fn event_of(message: &Message) -> Result<Event, EventError> {
+    Ok(match Event::from_json(&message.kind, &message.body)? {
+        // An event of the field's implementation has no release id; that of its message serves.
+        Event::Release(release) => Event::Release(Release { release_id: message.id, ..release }),
+        other @ Event::NewArtifact(_) => other,
+    })
 }
 
 fn not_dead(id: Uuid) -> FlowError {

@@ -5,12 +5,15 @@
 //! broker accepted.
 
 mod artifacts;
+mod auto_release;
 mod describe;
 mod dispatcher;
 mod error;
 mod events;
+mod gate;
 mod layout;
 mod plan;
+mod policies;
 mod release;
 mod status;
 mod suggest;
@@ -19,10 +22,11 @@ mod tracker;
 use std::sync::Arc;
 
 use release_broker::Broker;
-use release_core::full_message;
+use release_core::{Event, full_message, policy::GlobalRestrictions};
 use release_git::{ConfigRepository, GitError, Snapshot, Writer};
 use release_storage::Storage;
 use release_telemetry::Metrics;
+use tokio::sync::Semaphore;
 
 pub use dispatcher::Dispatcher;
 pub use error::FlowError;
@@ -38,6 +42,8 @@ pub struct Backends {
     pub storage: Arc<dyn Storage>,
     pub broker: Arc<dyn Broker>,
     pub metrics: Metrics,
+    /// Branch restrictions for all services.
+    pub restrictions: Arc<GlobalRestrictions>,
 }
 
 /// The use cases, over one config repository, one storage and one broker. Cheap to clone.
@@ -45,7 +51,11 @@ pub struct Backends {
 pub struct Flow {
     backends: Backends,
     tracker: Arc<Tracker>,
+    fetches: Arc<Semaphore>,
 }
+
+/// One fetch that runs, and one that waits and will see all that was pushed meanwhile.
+const MAX_FETCHES: usize = 2;
 
 impl Flow {
     /// The use cases, and what executes the events that they accept.
@@ -54,12 +64,28 @@ impl Flow {
         // What was accepted before a restart will still change what runs; the dispatcher
         // gets to it only later, and until then a request would be told what runs now.
         for message in backends.broker.pending().await? {
-            if let Ok(release) = events::release_of(&message) {
+            if let Ok(Event::Release(release)) = events::event_of(&message) {
                 tracker.accept(&release);
             }
         }
         let dispatcher = Dispatcher::new(backends.clone(), tracker.clone());
-        Ok((Self { backends, tracker }, dispatcher))
+        Ok((Self { backends, tracker, fetches: Arc::new(Semaphore::new(MAX_FETCHES)) }, dispatcher))
+    }
+
+    /// The branch of the config repository that is read and written.
+    pub fn branch(&self) -> &str {
+        self.backends.repository.branch()
+    }
+
+    /// Looks at the config repository's remote now, in the background: somebody has pushed.
+    pub fn fetch_soon(&self) {
+        let Ok(permit) = self.fetches.clone().try_acquire_owned() else { return };
+        let writer = self.backends.writer.clone();
+        tokio::spawn(async move {
+            // A failure is noted as a problem of the remote, which is looked at again anyway.
+            let _ = writer.fetch().await;
+            drop(permit);
+        });
     }
 
     /// What keeps the server from doing its work, one sentence each.

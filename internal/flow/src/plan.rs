@@ -1,15 +1,22 @@
 //! What a release changes in the config repository. Pure: looks at files, says what to commit.
 
-use release_core::{Person, Spec, commit_message::ReleaseMessage, event::Release};
-use release_git::{Edit, File, GitError, Operation, Plan, Tree};
+use std::sync::Arc;
+
+use release_core::{
+    Person, Spec, commit_message::ReleaseMessage, event::Release, gate::Candidate, policy::GlobalRestrictions,
+};
+use release_git::{Edit, File, GitError, Operation, Plan, PlanError, Tree};
 use release_storage::File as ArtifactFile;
 use serde::Deserialize;
 
-use crate::layout;
+use crate::{gate, layout};
 
 /// A release whose files are at hand, ready to be planned on any snapshot.
 pub(crate) struct PreparedRelease {
     release: Release,
+    /// Of the artifact; the event may come from somebody else.
+    branch: String,
+    restrictions: Arc<GlobalRestrictions>,
     message: String,
     author: Person,
     files: Vec<File>,
@@ -28,7 +35,11 @@ pub(crate) enum PrepareError {
 }
 
 impl PreparedRelease {
-    pub(crate) fn new(release: Release, files: Vec<ArtifactFile>) -> Result<Self, PrepareError> {
+    pub(crate) fn new(
+        release: Release,
+        files: Vec<ArtifactFile>,
+        restrictions: Arc<GlobalRestrictions>,
+    ) -> Result<Self, PrepareError> {
         let (kustomizations, files): (Vec<_>, Vec<_>) =
             files.into_iter().partition(|file| is_kustomization(&file.contents));
         if kustomizations.len() > 1 {
@@ -49,17 +60,23 @@ impl PreparedRelease {
         Ok(Self {
             message: message.to_string(),
             author: release.actor.clone(),
+            branch: application.branch.clone(),
             release,
+            restrictions,
             files: files.into_iter().map(to_git).collect(),
             kustomization: kustomizations.into_iter().next().map(to_git),
         })
     }
 
-    pub(crate) fn plan(&self, tree: &Tree<'_>) -> Result<Plan, GitError> {
+    pub(crate) fn plan(&self, tree: &Tree<'_>) -> Result<Plan, PlanError> {
         let Release { service, environment, namespace, .. } = &self.release;
         let artifact_file = layout::artifact_file(environment, namespace, service);
         if running_artifact(tree, &artifact_file)?.as_deref() == Some(self.release.artifact_id.as_str()) {
             return Ok(Plan::Nothing);
+        }
+        let candidate = Candidate { branch: &self.branch, environment };
+        if let Some(reasons) = gate::refusal(tree, &self.restrictions, service, candidate)? {
+            return Err(PlanError::Refused(reasons));
         }
         let path = layout::service_directory(environment, namespace, service);
         let mut operations = vec![Operation::ReplaceDirectory { path, files: self.files.clone() }];

@@ -2,12 +2,14 @@
 
 use chrono::Utc;
 use release_api::v1::{ReleaseState, ReleaseStatus};
-use release_broker::Message;
-use release_core::{Event, Intent, Name, Person, event::Release};
+use release_broker::{BrokerError, Message};
+use release_core::{Event, Intent, Name, Person, event::Release, gate::Candidate};
 use release_storage::{StorageError, Summary};
 use uuid::Uuid;
 
-use crate::{Flow, FlowError, layout, plan::running_artifact, suggest::did_you_mean};
+use crate::{
+    Backends, Flow, FlowError, gate, layout, plan::running_artifact, suggest::did_you_mean, tracker::Tracker,
+};
 
 /// What `POST /release` asks for, checked as far as its form goes.
 #[derive(Debug, Clone)]
@@ -53,7 +55,8 @@ impl Flow {
         if self.is_running(&release)? {
             return Ok(Accepted::Unchanged);
         }
-        self.enqueue(release, request.request_id).await?;
+        self.check_rules(&release)?;
+        enqueue(&self.backends, &self.tracker, release, request.request_id).await?;
         Ok(Accepted::Queued { release_id })
     }
 
@@ -122,23 +125,40 @@ impl Flow {
         Ok(running.as_deref() == Some(release.artifact_id.as_str()))
     }
 
-    async fn enqueue(&self, release: Release, request_id: String) -> Result<(), FlowError> {
-        let id = release.release_id;
-        // First the tracker: the dispatcher may have the event before this continues.
-        let is_new = self.tracker.accept(&release);
-        let event = Event::Release(release);
-        let message = Message {
-            id,
-            kind: event.kind().to_owned(),
-            correlation_id: request_id,
-            accepted_at: Utc::now(),
-            body: event.to_json(),
-        };
-        let published = self.backends.broker.publish(message).await;
-        if published.is_err() && is_new {
-            self.tracker.forget(id);
-        }
-        Ok(published?)
+    /// Asks now so that the caller is told; asked again on the files that the commit stands on.
+    fn check_rules(&self, release: &Release) -> Result<(), FlowError> {
+        let Release { service, environment, branch, .. } = release;
+        let snapshot = self.backends.repository.snapshot();
+        let candidate = Candidate { branch, environment };
+        let refusal = gate::refusal(&snapshot.tree(), &self.backends.restrictions, service, candidate)?;
+        refusal.map_or(Ok(()), |reasons| Err(FlowError::Invalid(reasons)))
+    }
+}
+
+/// Hands a release to the broker. It will be executed when this returns.
+pub(crate) async fn enqueue(
+    backends: &Backends,
+    tracker: &Tracker,
+    release: Release,
+    request_id: String,
+) -> Result<(), BrokerError> {
+    let id = release.release_id;
+    // First the tracker: the dispatcher may have the event before this continues.
+    let is_new = tracker.accept(&release);
+    let published = backends.broker.publish(message(id, &Event::Release(release), request_id)).await;
+    if published.is_err() && is_new {
+        tracker.forget(id);
+    }
+    published
+}
+
+pub(crate) fn message(id: Uuid, event: &Event, request_id: String) -> Message {
+    Message {
+        id,
+        kind: event.kind().to_owned(),
+        correlation_id: request_id,
+        accepted_at: Utc::now(),
+        body: event.to_json(),
     }
 }
 
@@ -161,7 +181,11 @@ fn check_environment(request: &ReleaseRequest, summary: &Summary) -> Result<(), 
     Err(FlowError::Invalid(format!("artifact '{artifact_id}' has no environment '{environment}'{hint}")))
 }
 
-fn new_release(id: Uuid, request: &ReleaseRequest, summary: &Summary) -> Result<Release, FlowError> {
+pub(crate) fn new_release(
+    id: Uuid,
+    request: &ReleaseRequest,
+    summary: &Summary,
+) -> Result<Release, FlowError> {
     let spec = &summary.spec;
     let namespace = if spec.namespace.is_empty() {
         request.environment.clone()
@@ -189,7 +213,7 @@ fn status_of(
     queue_position: Option<usize>,
     reason: Option<String>,
 ) -> Option<ReleaseStatus> {
-    let Event::Release(release) = Event::from_json(&message.kind, &message.body).ok()?;
+    let Event::Release(release) = Event::from_json(&message.kind, &message.body).ok()? else { return None };
     Some(ReleaseStatus {
         release_id: message.id,
         service: release.service.to_string(),

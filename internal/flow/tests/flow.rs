@@ -16,6 +16,9 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 use uuid::Uuid;
 
+#[path = "flow/policies.rs"]
+mod policies;
+
 struct Fixture {
     origin: Origin,
     flow: Flow,
@@ -28,13 +31,18 @@ struct Fixture {
 
 impl Fixture {
     async fn start(origin: Origin) -> Self {
-        let (fixture, go) = Self::start_idle(origin).await;
+        Self::start_restricted(origin, "").await
+    }
+
+    /// With branch restrictions for all services.
+    async fn start_restricted(origin: Origin, restrictions: &str) -> Self {
+        let (fixture, go) = Self::start_idle(origin, restrictions).await;
         go.send(()).unwrap();
         fixture
     }
 
     /// Executes nothing before it is told to.
-    async fn start_idle(origin: Origin) -> (Self, oneshot::Sender<()>) {
+    async fn start_idle(origin: Origin, restrictions: &str) -> (Self, oneshot::Sender<()>) {
         let data = origin.scratch().join("data");
         std::fs::create_dir_all(&data).unwrap();
         let (repository, writer) = ConfigRepository::open(&Options {
@@ -60,6 +68,7 @@ impl Fixture {
             storage: Arc::new(store.clone()),
             broker: broker.clone(),
             metrics: Metrics::new(),
+            restrictions: Arc::new(restrictions.parse().unwrap()),
         })
         .await
         .unwrap();
@@ -224,7 +233,7 @@ async fn what_waits_since_before_a_restart_still_counts() {
     let origin = fixture.stop().await;
     origin.come_back();
 
-    let (fixture, go) = Fixture::start_idle(origin).await;
+    let (fixture, go) = Fixture::start_idle(origin, "").await;
     assert_eq!(fixture.flow.release_status(release_id).await.unwrap().unwrap().queue_position, Some(0));
     // It runs now, but not for long: to have it again is something to do.
     let back = fixture.flow.release(request("api", "dev", "master-1")).await.unwrap();

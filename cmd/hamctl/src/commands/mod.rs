@@ -3,6 +3,7 @@
 pub(crate) mod completion;
 pub(crate) mod describe_artifact;
 pub(crate) mod describe_release;
+pub(crate) mod policy;
 pub(crate) mod promote;
 pub(crate) mod release;
 pub(crate) mod rollback;
@@ -46,6 +47,7 @@ async fn run(printer: &Printer, cli: Cli) -> Result<Exit, CliError> {
         Command::Status(args) => status::run(&context()?, args).await,
         Command::Describe(Describe::Release(args)) => describe_release::run(&context()?, args).await,
         Command::Describe(Describe::Artifact(args)) => describe_artifact::run(&context()?, args).await,
+        Command::Policy(policy) => policy::run(&context()?, policy).await,
         Command::Completion(args) => completion::run(printer, args),
         Command::Version => {
             printer.line(env!("CARGO_PKG_VERSION"));

@@ -2,7 +2,10 @@
 //! exported names. Every field is there, empty or not, so that a template can test it.
 
 use gtmpl::Value;
-use release_api::{DescribeArtifactResponse, DescribeReleaseResponse, Environment, Release, StatusResponse};
+use release_api::{
+    AutoReleasePolicy, BranchRestrictionPolicy, DescribeArtifactResponse, DescribeReleaseResponse,
+    Environment, PoliciesResponse, Release, StatusResponse,
+};
 use release_core::{
     Intent, Spec,
     artifact::{Image, Repository, Stage, StageData, Vulnerabilities},
@@ -26,6 +29,30 @@ pub(crate) fn releases(described: &DescribeReleaseResponse) -> Value {
 
 pub(crate) fn artifacts(described: &DescribeArtifactResponse) -> Value {
     object([("Service", text(&described.service)), ("Artifacts", list(&described.artifacts, spec))])
+}
+
+pub(crate) fn policies(policies: &PoliciesResponse) -> Value {
+    object([
+        ("Service", text(&policies.service)),
+        ("AutoReleases", list(&policies.auto_releases, auto_release)),
+        ("BranchRestrictions", list(&policies.branch_restrictions, branch_restriction)),
+    ])
+}
+
+fn auto_release(policy: &AutoReleasePolicy) -> Value {
+    object([
+        ("ID", text(&policy.id)),
+        ("Branch", text(&policy.branch)),
+        ("Environment", text(&policy.environment)),
+    ])
+}
+
+fn branch_restriction(policy: &BranchRestrictionPolicy) -> Value {
+    object([
+        ("ID", text(&policy.id)),
+        ("BranchRegex", text(&policy.branch_regex)),
+        ("Environment", text(&policy.environment)),
+    ])
 }
 
 /// `promotion from dev`

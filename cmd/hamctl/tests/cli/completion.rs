@@ -34,6 +34,7 @@ fn live_values_are_offered() {
     let server = Server::start()
         .on("GET /api/v1/environments", 200, r#"{"environments":["dev","prod","\u001b[2J"]}"#)
         .on("GET /api/v1/services", 200, r#"{"services":["product","user"]}"#)
+        .on("GET /policies?service=svc", 200, crate::policies::POLICIES)
         .on("GET /describe/artifact/svc?count=30", 200, &artifacts(&["main-2-1", "main-1-1", "fix-1-1"]));
     let program = Program::for_server(&server);
     assert_eq!(offered(&program, &["hamctl", "promote", "--env", ""]), ["dev", "prod"]);
@@ -46,6 +47,10 @@ fn live_values_are_offered() {
     assert_eq!(
         offered(&program, &["hamctl", "--service=svc", "rollback", "--artifact", "main-"]),
         ["main-2-1", "main-1-1"]
+    );
+    assert_eq!(
+        offered(&program, &["hamctl", "policy", "delete", "--service", "svc", "auto-release-m"]),
+        ["auto-release-master-dev"]
     );
     assert!(offered(&program, &["hamctl", "release", "--branch", ""]).is_empty(), "no service, no branches");
 }

@@ -3,6 +3,7 @@
 mod completion;
 mod errors;
 mod output;
+mod policies;
 mod program;
 mod reading;
 mod releasing;

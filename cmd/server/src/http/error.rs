@@ -40,6 +40,8 @@ pub(super) enum ApiError {
     AddressNotUtf8,
     #[error("The token is missing or not accepted; log in again or ask for a valid one.")]
     Unauthorized,
+    #[error("The delivery is not signed with the webhook's secret.")]
+    BadSignature,
     #[error("There is nothing at this address; check the base URL.")]
     NoSuchRoute,
     #[error("This address does not take this method.")]
@@ -72,7 +74,7 @@ impl ApiError {
             | Self::BodyCutOff
             | Self::AddressNotUtf8
             | Self::Flow(FlowError::Invalid(_)) => StatusCode::BAD_REQUEST,
-            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Unauthorized | Self::BadSignature => StatusCode::UNAUTHORIZED,
             Self::Upload(error) => upload_status(error),
             Self::NoSuchRoute | Self::NoSuchRelease(_) | Self::Flow(FlowError::NotFound(_)) => {
                 StatusCode::NOT_FOUND

@@ -104,6 +104,22 @@ impl Fields {
         if self.optional_text(path)?.is_empty() { Ok(None) } else { self.name(path).map(Some) }
     }
 
+    /// A list of 1 to `max` texts.
+    pub(super) fn texts(&mut self, path: &str, max: usize) -> Result<Vec<String>, Noted> {
+        let problem = match self.optional_value(path)? {
+            Some(Value::Array(values)) if values.len() > max => {
+                format!("must not have more than {max} entries")
+            }
+            Some(Value::Array(values)) if !values.is_empty() => match texts(values) {
+                Ok(texts) => return Ok(texts),
+                Err(problem) => problem.to_owned(),
+            },
+            None | Some(Value::Array(_)) => "must be given".to_owned(),
+            Some(other) => format!("must be a list, not {}", kind_of(&other)),
+        };
+        Err(self.refuse(path, problem))
+    }
+
     pub(super) fn uuid(&mut self, path: &str) -> Result<Uuid, Noted> {
         let text = self.text(path)?;
         Uuid::parse_str(&text).map_err(|_| self.refuse(path, "must be a UUID"))
@@ -165,6 +181,18 @@ fn find<'v, 'p>(values: &'v Value, path: &'p str) -> Result<Option<&'v Value>, &
     Ok(Some(value))
 }
 
+fn texts(values: Vec<Value>) -> Result<Vec<String>, &'static str> {
+    let text = |value| match value {
+        Value::String(text) if text.is_empty() || text.len() > 2 * MAX_TEXT_BYTES => {
+            Err("must not hold empty or very long texts")
+        }
+        Value::String(text) if text.contains(char::is_control) => Err("must not hold control characters"),
+        Value::String(text) => Ok(text),
+        _ => Err("must hold texts only"),
+    };
+    values.into_iter().map(text).collect()
+}
+
 /// Somebody else's text, short and on one line.
 pub(super) fn quoted(text: &str) -> String {
     let mut short: String =
@@ -193,13 +221,17 @@ impl<S: Send + Sync> FromRequest<S> for Body {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let body = Bytes::from_request(request, state).await.map_err(|rejection| match rejection {
-            BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => {
-                ApiError::BodyTooLong
-            }
-            _ => ApiError::BodyCutOff,
-        })?;
+        let body = Bytes::from_request(request, state).await?;
         Fields::from_json(&body).map(Self)
+    }
+}
+
+impl From<BytesRejection> for ApiError {
+    fn from(rejection: BytesRejection) -> Self {
+        match rejection {
+            BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => Self::BodyTooLong,
+            _ => Self::BodyCutOff,
+        }
     }
 }
 

@@ -6,12 +6,14 @@ mod describe;
 mod error;
 mod fields;
 mod limits;
+mod policies;
 mod probes;
 mod release;
 mod request;
 mod serve;
 mod status;
 mod v1;
+pub(crate) mod webhook;
 
 use std::{
     any::Any,
@@ -24,7 +26,7 @@ use axum::{
     extract::DefaultBodyLimit,
     middleware::from_fn_with_state,
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::{get, patch, post},
 };
 use release_flow::{Flow, FlowError};
 use release_storage::DirectoryStore;
@@ -34,6 +36,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use auth::{Audience, Tokens, require_token};
 use error::{ApiError, MAX_BODY_BYTES};
 pub(crate) use serve::serve;
+use webhook::Webhook;
 
 /// How long one upload may take. The signed URL is asked for anew after that anyway.
 const UPLOAD_TIMEOUT: Duration = Duration::from_mins(15);
@@ -42,6 +45,7 @@ const UPLOAD_TIMEOUT: Duration = Duration::from_mins(15);
 pub(crate) struct Backend {
     pub(crate) flow: Flow,
     pub(crate) store: DirectoryStore,
+    pub(crate) webhook: Webhook,
 }
 
 /// What the endpoints share. Cheap to clone.
@@ -106,6 +110,9 @@ pub(crate) fn router(state: AppState, tokens: &Tokens, timeout: Duration) -> Rou
         .route("/describe/release/{service}/{environment}", get(describe::releases))
         .route("/describe/artifact/{service}", get(describe::artifacts))
         .route("/describe/latest-artifact/{service}", get(describe::latest_artifact))
+        .route("/policies", get(policies::list).delete(policies::delete))
+        .route("/policies/auto-release", patch(policies::apply_auto_release))
+        .route("/policies/branch-restriction", patch(policies::apply_branch_restriction))
         .merge(v1::router(v1::for_hamctl()))
         .route_layer(from_fn_with_state(tokens.of(Audience::Hamctl), require_token));
     let for_artifact = Router::new()
@@ -115,6 +122,7 @@ pub(crate) fn router(state: AppState, tokens: &Tokens, timeout: Duration) -> Rou
         .route("/ping", get(probes::ping))
         .route("/ready", get(probes::ready))
         .route("/metrics", get(probes::metrics))
+        .route("/webhook/github", post(webhook::github))
         .merge(v1::router(v1::for_everyone()));
     let in_time =
         for_hamctl.merge(for_artifact).merge(for_everyone).layer(from_fn_with_state(timeout, limits::within));

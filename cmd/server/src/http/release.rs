@@ -64,9 +64,9 @@ fn read(mut fields: Fields, headers: &HeaderMap) -> Result<ReleaseRequest, ApiEr
     })
 }
 
-/// Who releases. Callers may leave it out; then all that is known is that they hold
+/// Who acts. Callers may leave it out; then all that is known is that they hold
 /// a token of hamctl.
-fn actor(name: &str, email: &str) -> Person {
+pub(super) fn actor(name: &str, email: &str) -> Person {
     let person = Person::new(name, email);
     if person.is_unknown() { Person::new(Audience::Hamctl.name(), "") } else { person }
 }

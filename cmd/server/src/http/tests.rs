@@ -22,6 +22,8 @@ use super::*;
 const ID: &str = "018f4e6e-0000-7000-8000-000000000000";
 const RELEASE: &str =
     r#"{"service":"svc","environment":"dev","artifactId":"m-1","intent":{"type":"ReleaseArtifact"}}"#;
+const AUTO_RELEASE: &str = r#"{"service":"svc","branch":"master","environment":"dev"}"#;
+const RESTRICTION: &str = r#"{"service":"svc","branchRegex":"^master$","environment":"dev"}"#;
 const ARTIFACT: &str = r#"{"artifact":{"id":"m-1","service":"svc"},"md5":"1B2M2Y8AsgTpgAmY7PhCfg=="}"#;
 
 fn state() -> AppState {
@@ -82,6 +84,10 @@ async fn each_audience_has_its_endpoints_and_no_others() {
         (Method::GET, "/describe/release/svc/dev"),
         (Method::GET, "/describe/artifact/svc"),
         (Method::GET, "/describe/latest-artifact/svc"),
+        (Method::GET, "/policies"),
+        (Method::DELETE, "/policies"),
+        (Method::PATCH, "/policies/auto-release"),
+        (Method::PATCH, "/policies/branch-restriction"),
         (Method::GET, "/api/v1/releases/1"),
         (Method::GET, "/api/v1/environments"),
         (Method::GET, "/api/v1/services"),
@@ -144,6 +150,11 @@ async fn a_good_request_gets_as_far_as_the_backend() {
         (Method::GET, "/describe/release/svc/dev?count=10&namespace=team", "for-hamctl", ""),
         (Method::GET, "/describe/artifact/svc?branch=feature/x", "for-hamctl", ""),
         (Method::GET, "/describe/latest-artifact/svc?branch=master", "for-hamctl", ""),
+        (Method::GET, "/policies?service=svc", "for-hamctl", ""),
+        (Method::DELETE, "/policies", "for-hamctl", r#"{"service":"svc","policyIds":["a"]}"#),
+        (Method::PATCH, "/policies/auto-release", "for-hamctl", AUTO_RELEASE),
+        (Method::PATCH, "/policies/branch-restriction", "for-hamctl", RESTRICTION),
+        (Method::POST, "/webhook/github", "", "{}"),
         (Method::POST, "/artifacts/create", "for-artifact", ARTIFACT),
         (Method::PUT, "/api/v1/uploads/svc/m-1?expires=1&md5=x&signature=x", "", "zip"),
         (Method::GET, &id, "for-hamctl", ""),
@@ -179,6 +190,7 @@ async fn bad_input_in_an_address_is_a_400_that_names_the_field() {
     let places = [
         ("/status?service=NAME", "service"),
         ("/status?service=svc&namespace=NAME", "namespace"),
+        ("/policies?service=NAME", "service"),
         ("/describe/release/NAME/dev", "service"),
         ("/describe/release/svc/NAME", "environment"),
         ("/describe/release/svc/dev?namespace=NAME", "namespace"),
@@ -228,7 +240,13 @@ async fn bad_input_in_an_address_is_a_400_that_names_the_field() {
 #[tokio::test]
 async fn a_bad_body_is_refused_with_a_sentence() {
     let too_long = format!("{{\"service\":\"{}\"}}", "x".repeat(MAX_BODY_BYTES));
-    for (path, token) in [("/release", "for-hamctl"), ("/artifacts/create", "for-artifact")] {
+    for (method, path, token) in [
+        (Method::POST, "/release", "for-hamctl"),
+        (Method::PATCH, "/policies/auto-release", "for-hamctl"),
+        (Method::PATCH, "/policies/branch-restriction", "for-hamctl"),
+        (Method::DELETE, "/policies", "for-hamctl"),
+        (Method::POST, "/artifacts/create", "for-artifact"),
+    ] {
         for (body, status, sentence) in [
             ("", 400, "no body"),
             ("nonsense", 400, "not valid JSON"),
@@ -236,14 +254,16 @@ async fn a_bad_body_is_refused_with_a_sentence() {
             ("{}", 400, "must be given"),
             (&too_long, 413, "longer than 1048576 bytes"),
         ] {
-            let answer = send(app(state()), request(Method::POST, path, token, body.to_owned())).await;
+            let answer = send(app(state()), request(method.clone(), path, token, body.to_owned())).await;
             assert_eq!(answer.status, status, "{path}: {}", answer.body);
             assert!(answer.message().contains(sentence), "{path}: {}", answer.body);
         }
         let broken = Body::from_stream(broken_stream());
-        let answer = send(app(state()), request(Method::POST, path, token, broken)).await;
+        let answer = send(app(state()), request(method, path, token, broken)).await;
         assert_eq!((answer.status, answer.message().contains("ended too early")), (400, true));
     }
+    let delivery = request(Method::POST, "/webhook/github", "", too_long);
+    assert_eq!(send(app(state()), delivery).await.message(), "The body is longer than 1048576 bytes.");
     let wrong = r#"{"service":1,"environment":"../x","intent":[]}"#;
     let answer = send(app(state()), request(Method::POST, "/release", "for-hamctl", wrong)).await;
     assert_eq!(
@@ -262,7 +282,7 @@ async fn what_is_no_route_has_an_error_body_too() {
     for (method, path, status) in [
         (Method::GET, "/nonsense", 404),
         (Method::GET, "/", 404),
-        (Method::GET, "/policies?service=svc", 404),
+        (Method::GET, "/policies/auto-release", 405),
         (Method::GET, "/api/v1/nonsense", 404),
         (Method::GET, "/release", 405),
         (Method::PUT, "/api/v1/openapi.json", 405),

@@ -6,10 +6,11 @@ use axum::{
     http::{HeaderMap, StatusCode},
 };
 use chrono::Utc;
+use release_core::event::NewArtifact;
 use release_storage::{UploadError, UploadQuery};
 use tracing::Span;
 
-use crate::http::{AppState, error::ApiError, fields::Address};
+use crate::http::{AppState, Backend, error::ApiError, fields::Address, request};
 
 const CONTENT_MD5: &str = "content-md5";
 
@@ -27,10 +28,16 @@ pub(super) async fn receive(
 
     let Query(query) = query.map_err(|_| ApiError::Upload(UploadError::BadSignature))?;
     let content_md5 = headers.get(CONTENT_MD5).and_then(|value| value.to_str().ok());
-    let store = &state.backend()?.store;
+    let Backend { store, flow, .. } = state.backend()?;
     store
         .receive(&service, &artifact_id, &query, content_md5, body.into_data_stream(), Utc::now())
         .await
         .map_err(ApiError::Upload)?;
+    // Only then is the upload answered: an answered one is never forgotten, and one that was not
+    // is sent again, which makes the same event.
+    let artifact = NewArtifact { service, artifact_id };
+    let request_id = request::current_id().to_string();
+    let stored = flow.artifact_stored(artifact, content_md5.unwrap_or_default(), request_id);
+    state.timed("artifact_stored", stored).await?;
     Ok(StatusCode::OK)
 }
