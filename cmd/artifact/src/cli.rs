@@ -5,11 +5,12 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use release_client::Secret;
+use release_client::{Secret, Url, parse_base_url};
 use release_core::{
     Name,
     artifact::{Image, SnykCode, SnykDocker, StageData, Test, TestResults, Vulnerabilities},
 };
+use release_notify::UserMappings;
 
 const EXAMPLE: &str = "\
 Example, the steps of one CI job:
@@ -29,7 +30,7 @@ pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) location: Location,
     #[command(flatten)]
-    slack: Slack,
+    pub(crate) slack: SlackArgs,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -46,13 +47,23 @@ pub(crate) struct Location {
     pub(crate) file: PathBuf,
 }
 
-/// Accepted so that existing pipelines keep working.
+/// How `#builds` is told of the job.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Slack (without effect until the notifications release)")]
-struct Slack {
-    /// Token of the Slack bot
+#[command(next_help_heading = "Slack")]
+pub(crate) struct SlackArgs {
+    /// Token of the Slack bot; without it, nobody is told
     #[arg(long, global = true, env = "SLACK_TOKEN", hide_env_values = true, value_name = "TOKEN")]
-    slack_token: Option<Secret>,
+    pub(crate) slack_token: Option<Secret>,
+    /// Where Slack's Web API is
+    #[arg(
+        long,
+        global = true,
+        env = "SLACK_API_URL",
+        value_name = "URL",
+        default_value = "https://slack.com/api",
+        value_parser = parse_base_url
+    )]
+    pub(crate) slack_api_url: Url,
     /// Where the posted message is remembered, inside the root
     #[arg(
         long,
@@ -61,10 +72,10 @@ struct Slack {
         value_name = "NAME",
         default_value = "message.json"
     )]
-    message_file: PathBuf,
+    pub(crate) message_file: PathBuf,
     /// The company's e-mail suffix, to find people in Slack
     #[arg(long, global = true, env = "ARTIFACT_EMAIL_SUFFIX", value_name = "SUFFIX")]
-    email_suffix: Option<String>,
+    pub(crate) email_suffix: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -104,9 +115,9 @@ pub(crate) struct Init {
     /// Where the CI job can be looked at
     #[arg(long, value_name = "URL", default_value = "", hide_default_value = true)]
     pub(crate) ci_job_url: String,
-    /// git e-mail addresses and the company addresses of the same people (without effect until the notifications release)
+    /// git e-mail addresses and the company addresses of the same people
     #[arg(long, env = "USER_MAPPINGS", value_name = "A@B=C@D,…")]
-    user_mappings: Option<String>,
+    pub(crate) user_mappings: Option<UserMappings>,
     #[command(flatten)]
     pub(crate) git: Git,
     #[command(flatten)]

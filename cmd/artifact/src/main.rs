@@ -1,5 +1,6 @@
 //! `artifact`: what CI calls to record a build and to hand it to the server.
 
+mod build_message;
 mod cli;
 mod command;
 mod push;

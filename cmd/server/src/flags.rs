@@ -7,9 +7,12 @@ use release_core::{artifact, policy::GlobalRestrictions};
 use release_storage::Limits;
 use url::Url;
 
-use crate::http::{
-    auth::{TokenList, Tokens},
-    webhook::WebhookSecret,
+use crate::{
+    http::{
+        auth::{TokenList, Tokens},
+        webhook::WebhookSecret,
+    },
+    notifications::NotificationFlags,
 };
 
 /// No `Debug`: some of these are secrets.
@@ -45,6 +48,8 @@ pub(crate) struct StartFlags {
     pub(crate) policies: PolicyFlags,
     #[command(flatten)]
     pub(crate) webhook: WebhookFlags,
+    #[command(flatten)]
+    pub(crate) notifications: NotificationFlags,
     #[command(flatten)]
     pub(crate) log: LogFlags,
 }
@@ -327,6 +332,9 @@ mod tests {
             "--log.development=perhaps",
             "--policy-branch-restrictions=prod",
             "--policy-branch-restrictions=prod=(",
+            "--user-mappings=jane",
+            "--slack-api-url=nonsense",
+            "--github-api-token=x",
         ] {
             assert!(parse(&["--config-repo=x", flag]).is_err(), "{flag}");
         }
@@ -341,6 +349,9 @@ mod tests {
             "DAEMON_AUTH_TOKEN",
             "CONFIG_REPO",
             "GITHUB_WEBHOOK_SECRET",
+            "SLACK_TOKEN",
+            "GITHUB_API_TOKEN",
+            "GRAFANA_ANNOTATIONS",
         ];
         let hidden = command.get_arguments().filter(|argument| {
             argument.get_env().is_some_and(|name| secret.iter().any(|secret| name == *secret))

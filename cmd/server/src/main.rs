@@ -7,6 +7,7 @@ mod http;
 mod lifecycle;
 #[cfg(test)]
 mod manual;
+mod notifications;
 mod start;
 mod tokens;
 mod wiring;

@@ -5,8 +5,9 @@ use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt, path::Path, sync::Arc};
 use anyhow::Context;
 use release_broker::{Broker, Embedded, Memory};
 use release_core::Person;
-use release_flow::{Backends, Dispatcher, Flow};
+use release_flow::{Backends, Dispatcher, Flow, Outbox, Retries};
 use release_git::{ConfigRepository, Credentials, Options, RemoteOptions, Writer};
+use release_notify::Notifiers;
 use release_storage::DirectoryStore;
 use release_telemetry::Metrics;
 use tokio::{sync::watch, task::spawn_blocking};
@@ -46,7 +47,8 @@ pub(crate) async fn open(
     metrics: Metrics,
 ) -> anyhow::Result<(Backend, Background)> {
     let data_dir = flags.data_dir();
-    let broker = open_broker(&flags.broker, &data_dir)?;
+    let broker = open_broker(&flags.broker, &data_dir.join("events.redb"))?;
+    let outbox = open_outbox(flags, &data_dir, metrics.clone())?;
     let store =
         DirectoryStore::open(&data_dir.join("storage"), flags.external_url(port), flags.artifacts.limits())?;
     let options = git_options(&flags.git, &data_dir, metrics.clone());
@@ -57,9 +59,16 @@ pub(crate) async fn open(
 
     let storage = Arc::new(store.clone());
     let restrictions = Arc::new(flags.policies.restrictions.clone());
-    let (flow, dispatcher) =
-        Flow::new(Backends { repository, writer: writer.clone(), storage, broker, metrics, restrictions })
-            .await?;
+    let (flow, dispatcher) = Flow::new(Backends {
+        repository,
+        writer: writer.clone(),
+        storage,
+        broker,
+        outbox,
+        metrics,
+        restrictions,
+    })
+    .await?;
     let webhook = Webhook::new(flags.webhook.secret(), &flags.git.config_repo);
     Ok((Backend { flow, store, webhook }, Background { dispatcher, writer }))
 }
@@ -80,9 +89,16 @@ async fn observe_remote(mut problem: watch::Receiver<Option<String>>, metrics: M
     }
 }
 
-fn open_broker(flags: &BrokerFlags, data_dir: &Path) -> anyhow::Result<Arc<dyn Broker>> {
+fn open_outbox(flags: &StartFlags, data_dir: &Path, metrics: Metrics) -> anyhow::Result<Outbox> {
+    let notifiers = Notifiers::new(flags.notifications.config()?)?;
+    let broker = open_broker(&flags.broker, &data_dir.join("notifications.redb"))?;
+    Ok(Outbox::new(notifiers, broker, Retries::default(), metrics))
+}
+
+/// `file` is where it waits on disk, if it does.
+fn open_broker(flags: &BrokerFlags, file: &Path) -> anyhow::Result<Arc<dyn Broker>> {
     Ok(match flags.broker_type {
-        BrokerType::Embedded => Arc::new(Embedded::open(&data_dir.join("events.redb"))?),
+        BrokerType::Embedded => Arc::new(Embedded::open(file)?),
         BrokerType::Memory => Arc::new(Memory::new(flags.memory_queue_size)),
     })
 }

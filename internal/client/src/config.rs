@@ -1,5 +1,6 @@
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
+use release_core::Secret;
 use reqwest::Url;
 
 /// How to reach the server and who calls.
@@ -12,33 +13,6 @@ pub struct ClientConfig {
     pub token: Option<Secret>,
     /// The calling program's version, for the server's logs.
     pub cli_version: String,
-}
-
-/// A text that is never shown: a token.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    pub fn new(value: impl Into<String>) -> Self {
-        Self(value.into())
-    }
-
-    pub(crate) fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
-    }
-}
-
-/// Command line flags and environment variables can have a secret as their type.
-impl From<String> for Secret {
-    fn from(value: String) -> Self {
-        Self(value)
-    }
 }
 
 /// Why a text is no base URL of a server. It may hold a password, so the text is not repeated.

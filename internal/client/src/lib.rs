@@ -14,11 +14,12 @@ use release_api::{
     CreateArtifactRequest, CreateArtifactResponse, DescribeArtifactResponse, DescribeReleaseResponse,
     ReleaseRequest, ReleaseResponse, StatusResponse,
 };
+pub use release_core::Secret;
 use release_core::Spec;
 pub use reqwest::Url;
 
 use call::{Call, Repeat};
-pub use config::{BaseUrlError, ClientConfig, Secret, parse_base_url};
+pub use config::{BaseUrlError, ClientConfig, parse_base_url};
 pub use error::ClientError;
 
 /// The release server, as a client sees it.

@@ -10,6 +10,7 @@ pub mod intent;
 pub mod name;
 pub mod person;
 pub mod policy;
+mod secret;
 
 pub use artifact::Spec;
 pub use error::full_message;
@@ -17,3 +18,4 @@ pub use event::Event;
 pub use intent::Intent;
 pub use name::{Name, NameError};
 pub use person::Person;
+pub use secret::Secret;

@@ -14,11 +14,12 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use chrono::Utc;
 use release_api::v1::ReleaseState;
 use release_broker::Message;
-use release_core::{Event, event::Release, full_message};
+use release_core::{Event, Spec, event::Release, full_message};
 use release_git::{Change, ObjectId, Outcome, WriteError};
-use release_storage::StorageError;
+use release_notify::{Failed, Released};
+use release_storage::{File, StorageError};
 use release_telemetry::metrics::ReleaseLabels;
-use tokio::task::JoinSet;
+use tokio::{sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, error_span, info, warn};
 use uuid::Uuid;
@@ -32,8 +33,12 @@ use crate::{
 const MAX_IN_FLIGHT: usize = 1_000;
 const MIN_DELAY: Duration = Duration::from_millis(200);
 const MAX_DELAY: Duration = Duration::from_secs(15);
-/// How often the remote may decline a release while it takes others.
-const MAX_DECLINED: u64 = 5;
+/// How often the remote may decline a release again, having taken others since the last time.
+const MAX_DECLINED: u32 = 4;
+/// How many artifacts are read at once. They count only after that.
+const MAX_READING: usize = 8;
+/// How many KiB of files may wait for their push, except for a single larger release.
+const MAX_IN_MEMORY: u32 = 256 << 10;
 
 /// Takes events from the broker and executes them until it is told to stop.
 pub struct Dispatcher {
@@ -52,6 +57,8 @@ struct Worker {
     stop: CancellationToken,
     /// Counts what the remote accepted, to tell a release that it declines from a remote that declines all.
     committed: Arc<AtomicU64>,
+    reading: Arc<Semaphore>,
+    in_memory: Arc<Semaphore>,
 }
 
 /// Why an event was not executed.
@@ -62,13 +69,20 @@ enum Failure {
     Declined(String),
     /// Something is away.
     Transient(String),
-    /// The server is stopping; the event stays in the queue.
-    Stopping,
+    /// The writer takes nothing more, as when the server stops.
+    Closed(String),
 }
 
 impl Dispatcher {
     pub(crate) fn new(backends: Backends, tracker: Arc<Tracker>) -> Self {
-        let worker = Worker { backends, tracker, stop: CancellationToken::new(), committed: Arc::default() };
+        let worker = Worker {
+            backends,
+            tracker,
+            stop: CancellationToken::new(),
+            committed: Arc::default(),
+            reading: Arc::new(Semaphore::new(MAX_READING)),
+            in_memory: Arc::new(Semaphore::new(MAX_IN_MEMORY as usize)),
+        };
         Self { worker, in_flight: 0, behind: HashMap::new(), running: JoinSet::new() }
     }
 
@@ -81,6 +95,7 @@ impl Dispatcher {
     pub async fn run(mut self) {
         let stop = self.worker.stop.clone();
         let broker = self.worker.backends.broker.clone();
+        let notifying = tokio::spawn(self.worker.backends.outbox.clone().run(stop.clone()));
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -92,6 +107,10 @@ impl Dispatcher {
             }
         }
         while self.running.join_next().await.is_some() {}
+        stop.cancel();
+        if let Err(panic) = notifying.await {
+            error!("delivering notifications panicked; they go on after a restart: {panic}");
+        }
     }
 
     fn take(&mut self, message: Message) {
@@ -149,28 +168,38 @@ impl Dispatcher {
 impl Worker {
     /// Executes one event to its end.
     async fn execute(&self, message: Message) {
-        let id = message.id;
         let event = match event_of(&message) {
             Ok(event) => event,
-            Err(error) => return self.bury(id, full_message(&error)).await,
+            Err(error) => return self.bury(message.id, full_message(&error)).await,
         };
+        if let Some(reason) = self.until_done(&message, &event).await {
+            if let Event::Release(release) = &event {
+                self.backends.outbox.failed(Failed { release, reason: &reason }).await;
+            }
+            self.bury(message.id, reason).await;
+        }
+    }
+
+    /// The reason when it failed for good; `None` when it is done or the server stops.
+    async fn until_done(&self, message: &Message, event: &Event) -> Option<String> {
+        let id = message.id;
         let mut delays = delays();
         let mut declined = 0;
-        let mut accepted_before = 0;
+        let mut accepted_before = u64::MAX;
         loop {
             self.tracker.progress(id, ReleaseState::Releasing, None);
-            let reason = match self.attempt(&message, &event).await {
-                Ok(()) | Err(Failure::Stopping) => return,
-                Err(Failure::Permanent(reason)) => return self.bury(id, reason).await,
-                Err(Failure::Transient(reason)) => reason,
+            let reason = match self.attempt(message, event).await {
+                Ok(()) => return None,
+                Err(Failure::Permanent(reason)) => return Some(reason),
+                Err(Failure::Closed(_)) if self.stop.is_cancelled() => return None,
+                Err(Failure::Transient(reason) | Failure::Closed(reason)) => reason,
                 Err(Failure::Declined(reason)) => {
+                    // Only while it takes others: else it may as well be the remote's trouble.
                     let accepted = self.committed.load(Ordering::SeqCst);
-                    if declined == 0 {
-                        accepted_before = accepted;
-                    }
-                    declined += 1;
-                    if declined >= MAX_DECLINED && accepted > accepted_before {
-                        return self.bury(id, reason).await;
+                    declined += u32::from(accepted > accepted_before);
+                    accepted_before = accepted;
+                    if declined >= MAX_DECLINED {
+                        return Some(reason);
                     }
                     reason
                 }
@@ -178,7 +207,7 @@ impl Worker {
             warn!(reason, "the event waits");
             self.tracker.progress(id, ReleaseState::Queued, Some(reason));
             if !self.pause(delays.next().unwrap_or(MAX_DELAY)).await {
-                return;
+                return None;
             }
         }
     }
@@ -186,27 +215,31 @@ impl Worker {
     async fn attempt(&self, message: &Message, event: &Event) -> Result<(), Failure> {
         match event {
             Event::Release(release) => {
-                let outcome = self.release(release).await?;
-                self.done(message, release, outcome).await;
+                let (outcome, spec) = self.release(release).await?;
+                self.done(message, release, &spec, outcome).await;
             }
             Event::NewArtifact(artifact) => {
                 auto_release(&self.backends, &self.tracker, message, artifact).await?;
-                self.ack(message.id).await;
+                self.settle(message.id, None).await;
             }
         }
         Ok(())
     }
 
-    async fn release(&self, release: &Release) -> Result<Outcome, Failure> {
+    async fn release(&self, release: &Release) -> Result<(Outcome, Spec), Failure> {
         let Release { service, artifact_id, environment, .. } = release;
+        let turn = self.reading.acquire().await;
         let announced = self.backends.writer.announce();
         let files = self.backends.storage.files(service, artifact_id, environment).await?;
+        let _in_memory = self.in_memory.acquire_many(kibibytes(&files)).await;
+        drop(turn);
         let restrictions = self.backends.restrictions.clone();
         let prepared = PreparedRelease::new(release.clone(), files, restrictions)
             .map_err(|error| Failure::Permanent(full_message(&error)))?;
+        let spec = prepared.spec().clone();
         let change =
             Change { release_id: Some(release.release_id), plan: Box::new(move |tree| prepared.plan(tree)) };
-        Ok(announced.write(change).await?)
+        Ok((announced.write(change).await?, spec))
     }
 
     /// Waits before the next try; less when the remote is back before. `false` when the server stops.
@@ -225,46 +258,55 @@ impl Worker {
         }
     }
 
-    async fn done(&self, message: &Message, release: &Release, outcome: Outcome) {
-        let Release { service, environment, artifact_id, actor, intent, .. } = release;
+    async fn done(&self, message: &Message, release: &Release, spec: &Spec, outcome: Outcome) {
+        let Release { service, environment, artifact_id, .. } = release;
         let commit = match outcome {
             Outcome::Committed(commit) => Some(commit),
             Outcome::Unchanged => None,
         };
+        let released = Released { release, spec, at: Utc::now() };
         if let Some(commit) = commit {
             self.committed.fetch_add(1, Ordering::SeqCst);
-            self.count(release, message);
-            info!(
-                service = %service, environment = %environment, "artifact-id" = %artifact_id, commit = %commit,
-                intent = intent.kind(), releaser = actor.email(),
-                "Release [{environment}]: {service} ({artifact_id}) by {}", actor.display_name()
-            );
+            self.count(release, spec, message);
+            log(released, commit);
         } else {
             info!(service = %service, environment = %environment, "artifact-id" = %artifact_id, "already released");
         }
         let state = if commit.is_some() { ReleaseState::Released } else { ReleaseState::Unchanged };
         self.tracker.finish(message.id, state, commit.map(|id: ObjectId| id.to_string()), None);
-        if let Err(error) = self.backends.broker.ack(message.id).await {
-            // It comes again after a restart, and finds its commit.
-            error!("an executed event cannot be acknowledged: {}", full_message(&error));
+        if commit.is_some() {
+            self.backends.outbox.released(released).await;
+        }
+        self.settle(message.id, None).await;
+    }
+
+    /// The event will not come again: it is done, or dead for this reason. Tries
+    /// until it works, because what waits behind it must not be executed before:
+    /// coming again after that, it would undo it.
+    async fn settle(&self, id: Uuid, dead: Option<&str>) {
+        let broker = &self.backends.broker;
+        let mut delays = delays();
+        loop {
+            let settled = match dead {
+                None => broker.ack(id).await,
+                Some(reason) => broker.bury(id, reason.to_owned()).await,
+            };
+            let Err(error) = settled else { return self.backends.outbox.settle(id) };
+            error!("an executed event cannot be taken out of the queue: {}", full_message(&error));
+            if !self.pause(delays.next().unwrap_or(MAX_DELAY)).await {
+                return;
+            }
         }
     }
 
-    async fn ack(&self, id: Uuid) {
-        if let Err(error) = self.backends.broker.ack(id).await {
-            // It comes again after a restart, and finds what it has become.
-            error!("an executed event cannot be acknowledged: {}", full_message(&error));
-        }
-    }
-
-    fn count(&self, release: &Release, message: &Message) {
+    fn count(&self, release: &Release, spec: &Spec, message: &Message) {
         let metrics = &self.backends.metrics;
         metrics.count_release(ReleaseLabels {
             environment: release.environment.as_str(),
             service: release.service.as_str(),
             releaser: release.actor.email(),
             intent: release.intent.kind(),
-            squad: "",
+            squad: &spec.squad,
         });
         let took = (Utc::now() - message.accepted_at).to_std().unwrap_or_default();
         metrics.observe_push("success", took);
@@ -272,11 +314,39 @@ impl Worker {
 
     async fn bury(&self, id: Uuid, reason: String) {
         error!(reason, "the event failed for good; see 'server events list'");
-        if let Err(error) = self.backends.broker.bury(id, reason.clone()).await {
-            error!("a failed event cannot be put aside: {}", full_message(&error));
-        }
+        self.settle(id, Some(&reason)).await;
         self.tracker.finish(id, ReleaseState::Failed, None, Some(reason));
     }
+}
+
+/// One line with all that log aggregation counts releases by.
+fn log(released: Released<'_>, commit: ObjectId) {
+    let Release { service, environment, namespace, artifact_id, actor, intent, .. } = released.release;
+    let Spec { squad, application, .. } = released.spec;
+    info!(
+        service = %service,
+        environment = %environment,
+        namespace = %namespace,
+        "artifact-id" = %artifact_id,
+        squad,
+        "commit-message" = application.message,
+        "commit-author" = application.author_name,
+        "commit-author-email" = application.author_email,
+        "commit-committer" = application.committer_name,
+        "commit-committer-email" = application.committer_email,
+        "commit-link" = application.url,
+        "commit-sha" = application.sha,
+        releaser = actor.email(),
+        "type" = "release",
+        commit = %commit,
+        intent = intent.kind(),
+        "{}", released.sentence()
+    );
+}
+
+fn kibibytes(files: &[File]) -> u32 {
+    let bytes: usize = files.iter().map(|file| file.contents.len()).sum();
+    u32::try_from(bytes >> 10).unwrap_or(u32::MAX).clamp(1, MAX_IN_MEMORY)
 }
 
 fn delays() -> impl Iterator<Item = Duration> {
@@ -311,7 +381,7 @@ impl From<WriteError> for Failure {
             WriteError::Refused(_) => Self::Permanent(message),
             WriteError::Declined(_) => Self::Declined(message),
             WriteError::Unavailable(_) => Self::Transient(message),
-            WriteError::Closed => Self::Stopping,
+            WriteError::Closed => Self::Closed(message),
         }
     }
 }

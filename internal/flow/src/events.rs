@@ -1,7 +1,7 @@
 //! The queue of accepted events, for operators.
 
 use release_api::v1::{EventsResponse, QueuedEvent};
-use release_broker::Message;
+use release_broker::{Counts, Message};
 use release_core::{
     Event,
     event::{EventError, Release},
@@ -11,6 +11,11 @@ use uuid::Uuid;
 use crate::{Flow, FlowError};
 
 impl Flow {
+    /// How many events wait and how many failed for good.
+    pub async fn event_counts(&self) -> Result<Counts, FlowError> {
+        Ok(self.backends.broker.counts().await?)
+    }
+
     /// What waits and what failed for good.
     pub async fn events(&self) -> Result<EventsResponse, FlowError> {
         let broker = &self.backends.broker;

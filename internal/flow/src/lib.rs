@@ -12,6 +12,7 @@ mod error;
 mod events;
 mod gate;
 mod layout;
+mod outbox;
 mod plan;
 mod policies;
 mod release;
@@ -30,6 +31,7 @@ use tokio::sync::Semaphore;
 
 pub use dispatcher::Dispatcher;
 pub use error::FlowError;
+pub use outbox::{Outbox, Retries};
 pub use release::{Accepted, ReleaseRequest};
 
 use tracker::Tracker;
@@ -41,6 +43,7 @@ pub struct Backends {
     pub writer: Writer,
     pub storage: Arc<dyn Storage>,
     pub broker: Arc<dyn Broker>,
+    pub outbox: Outbox,
     pub metrics: Metrics,
     /// Branch restrictions for all services.
     pub restrictions: Arc<GlobalRestrictions>,
@@ -64,6 +67,7 @@ impl Flow {
         // What was accepted before a restart will still change what runs; the dispatcher
         // gets to it only later, and until then a request would be told what runs now.
         for message in backends.broker.pending().await? {
+            backends.outbox.hold(message.id);
             if let Ok(Event::Release(release)) = events::event_of(&message) {
                 tracker.accept(&release);
             }
@@ -92,7 +96,7 @@ impl Flow {
     pub async fn problems(&self) -> Vec<String> {
         let remote = self.backends.repository.problem().borrow().clone();
         let storage = self.backends.storage.check().await.err().map(|error| full_message(&error));
-        let broker = self.backends.broker.pending().await.err().map(|error| full_message(&error));
+        let broker = self.backends.broker.counts().await.err().map(|error| full_message(&error));
         [remote, storage, broker].into_iter().flatten().collect()
     }
 

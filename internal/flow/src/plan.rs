@@ -21,6 +21,7 @@ pub(crate) struct PreparedRelease {
     author: Person,
     files: Vec<File>,
     kustomization: Option<File>,
+    spec: Spec,
 }
 
 /// Why a release cannot be executed, ever.
@@ -65,7 +66,13 @@ impl PreparedRelease {
             restrictions,
             files: files.into_iter().map(to_git).collect(),
             kustomization: kustomizations.into_iter().next().map(to_git),
+            spec,
         })
+    }
+
+    /// The artifact's.
+    pub(crate) fn spec(&self) -> &Spec {
+        &self.spec
     }
 
     pub(crate) fn plan(&self, tree: &Tree<'_>) -> Result<Plan, PlanError> {

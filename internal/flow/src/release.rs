@@ -78,19 +78,28 @@ impl Flow {
                 message: None,
             }));
         }
-        self.status_in_broker(id).await
+        self.failed_status(id).await
     }
 
-    /// Of a release that this process has not seen: one from before a restart.
-    async fn status_in_broker(&self, id: Uuid) -> Result<Option<ReleaseStatus>, FlowError> {
-        let broker = &self.backends.broker;
-        if let Some(dead) = broker.dead().await?.into_iter().find(|dead| dead.message.id == id) {
-            return Ok(status_of(&dead.message, ReleaseState::Failed, None, Some(dead.reason)));
-        }
-        let pending = broker.pending().await?;
-        let found = pending.iter().enumerate().find(|(_, message)| message.id == id);
-        Ok(found
-            .and_then(|(position, message)| status_of(message, ReleaseState::Queued, Some(position), None)))
+    /// Of a release that failed before a restart; what waits is known to the tracker.
+    async fn failed_status(&self, id: Uuid) -> Result<Option<ReleaseStatus>, FlowError> {
+        let dead = self.backends.broker.dead().await?.into_iter().find(|dead| dead.message.id == id);
+        Ok(dead.and_then(|dead| {
+            let Event::Release(release) = Event::from_json(&dead.message.kind, &dead.message.body).ok()?
+            else {
+                return None;
+            };
+            Some(ReleaseStatus {
+                release_id: id,
+                service: release.service.to_string(),
+                environment: release.environment.to_string(),
+                artifact_id: release.artifact_id.to_string(),
+                state: ReleaseState::Failed,
+                queue_position: None,
+                commit: None,
+                message: Some(dead.reason),
+            })
+        }))
     }
 
     /// The artifact, or an error that names similar ones.
@@ -204,24 +213,5 @@ pub(crate) fn new_release(
         actor: request.actor.clone(),
         intent: request.intent.clone(),
         enqueued_at: Utc::now(),
-    })
-}
-
-fn status_of(
-    message: &Message,
-    state: ReleaseState,
-    queue_position: Option<usize>,
-    reason: Option<String>,
-) -> Option<ReleaseStatus> {
-    let Event::Release(release) = Event::from_json(&message.kind, &message.body).ok()? else { return None };
-    Some(ReleaseStatus {
-        release_id: message.id,
-        service: release.service.to_string(),
-        environment: release.environment.to_string(),
-        artifact_id: release.artifact_id.to_string(),
-        state,
-        queue_position,
-        commit: None,
-        message: reason,
     })
 }

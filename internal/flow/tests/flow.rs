@@ -1,13 +1,17 @@
 //! The use cases over a real repository, the directory store and the embedded broker.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+#[path = "flow/notifications.rs"]
+mod notifications;
+
+use std::{convert::Infallible, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use release_api::v1::{ReleaseState, ReleaseStatus};
-use release_broker::{Broker, Embedded, Message};
+use release_broker::{Broker, Embedded, Memory, Message};
 use release_core::{Intent, Name, Person};
-use release_flow::{Accepted, Backends, Flow, FlowError, ReleaseRequest};
+use release_flow::{Accepted, Backends, Flow, FlowError, Outbox, ReleaseRequest, Retries};
 use release_git::{ConfigRepository, Credentials, Options, RemoteOptions, Writer};
+use release_notify::{Config, Notifiers};
 use release_storage::{Checksum, DirectoryStore, Limits, UploadQuery};
 use release_telemetry::Metrics;
 use release_testing::{artifact::ArtifactBuilder, origin::Origin};
@@ -43,8 +47,23 @@ impl Fixture {
 
     /// Executes nothing before it is told to.
     async fn start_idle(origin: Origin, restrictions: &str) -> (Self, oneshot::Sender<()>) {
-        let data = origin.scratch().join("data");
-        std::fs::create_dir_all(&data).unwrap();
+        let broker = events(&origin);
+        Self::start_idle_with(origin, broker, quiet_outbox(), restrictions).await
+    }
+
+    async fn start_with(origin: Origin, broker: Arc<dyn Broker>, outbox: Outbox) -> Self {
+        let (fixture, go) = Self::start_idle_with(origin, broker, outbox, "").await;
+        go.send(()).unwrap();
+        fixture
+    }
+
+    async fn start_idle_with(
+        origin: Origin,
+        broker: Arc<dyn Broker>,
+        outbox: Outbox,
+        restrictions: &str,
+    ) -> (Self, oneshot::Sender<()>) {
+        let data = data(&origin);
         let (repository, writer) = ConfigRepository::open(&Options {
             directory: data.join("config.git"),
             remote: RemoteOptions {
@@ -61,12 +80,12 @@ impl Fixture {
         .unwrap();
         let url = Url::parse("http://localhost").unwrap();
         let store = DirectoryStore::open(&data, url, Limits::default()).unwrap();
-        let broker: Arc<dyn Broker> = Arc::new(Embedded::open(&data.join("events.redb")).unwrap());
         let (flow, dispatcher) = Flow::new(Backends {
             repository,
             writer: writer.clone(),
             storage: Arc::new(store.clone()),
             broker: broker.clone(),
+            outbox,
             metrics: Metrics::new(),
             restrictions: Arc::new(restrictions.parse().unwrap()),
         })
@@ -119,6 +138,22 @@ impl Fixture {
             tokio::task::yield_now().await;
         }
     }
+}
+
+fn data(origin: &Origin) -> PathBuf {
+    let data = origin.scratch().join("data");
+    std::fs::create_dir_all(&data).unwrap();
+    data
+}
+
+fn events(origin: &Origin) -> Arc<dyn Broker> {
+    Arc::new(Embedded::open(&data(origin).join("events.redb")).unwrap())
+}
+
+/// Without notifiers: nobody is notified.
+fn quiet_outbox() -> Outbox {
+    let notifiers = Notifiers::new(Config::default()).unwrap();
+    Outbox::new(notifiers, Arc::new(Memory::new(0)), Retries::default(), Metrics::new())
 }
 
 fn name(value: &str) -> Name {

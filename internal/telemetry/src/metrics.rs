@@ -8,8 +8,8 @@ use std::{
 };
 
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
-    core::Collector,
+    Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder, core::Collector,
 };
 
 /// The content type of [`Metrics::encode`].
@@ -33,6 +33,8 @@ pub struct Metrics {
     events_dead: IntGauge,
     batch_size: Histogram,
     remote_up: IntGauge,
+    notifications: IntCounterVec,
+    notifications_pending: IntGaugeVec,
 }
 
 /// The labels of one release.
@@ -76,6 +78,8 @@ impl Metrics {
                 "release_manager_git_remote_up",
                 "1 when the last exchange with the config repository's remote worked, else 0.",
             ),
+            notifications: register(&registry, notifications()),
+            notifications_pending: register(&registry, notifications_pending()),
             registry,
         }
     }
@@ -129,6 +133,16 @@ impl Metrics {
     /// Whether the last exchange with the remote worked.
     pub fn set_remote_up(&self, up: bool) {
         self.remote_up.set(i64::from(up));
+    }
+
+    /// What became of a notification, or of one attempt (`retried`).
+    pub fn count_notification(&self, notifier: &'static str, outcome: &'static str) {
+        self.notifications.with_label_values(&[notifier, outcome]).inc();
+    }
+
+    /// More (or, below zero, fewer) notifications wait.
+    pub fn add_pending_notifications(&self, notifier: &'static str, change: i64) {
+        self.notifications_pending.with_label_values(&[notifier]).add(change);
     }
 
     /// The text exposition format.
@@ -193,6 +207,20 @@ fn batch_size() -> prometheus::Result<Histogram> {
     )
 }
 
+fn notifications() -> prometheus::Result<IntCounterVec> {
+    IntCounterVec::new(
+        Opts::new("release_manager_notifications_total", "What became of notifications."),
+        &["notifier", "outcome"],
+    )
+}
+
+fn notifications_pending() -> prometheus::Result<IntGaugeVec> {
+    IntGaugeVec::new(
+        Opts::new("release_manager_notifications_pending", "Notifications that are not delivered yet."),
+        &["notifier"],
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -211,6 +239,8 @@ mod tests {
         metrics.set_events(3, 1);
         metrics.observe_batch(7);
         metrics.set_remote_up(true);
+        metrics.count_notification("slack", "delivered");
+        metrics.add_pending_notifications("slack", 2);
 
         let text = metrics.encode();
         for line in [
@@ -224,6 +254,8 @@ mod tests {
             "release_manager_events_dead 1",
             "release_manager_git_batch_size_sum 7",
             "release_manager_git_remote_up 1",
+            r#"release_manager_notifications_total{notifier="slack",outcome="delivered"} 1"#,
+            r#"release_manager_notifications_pending{notifier="slack"} 2"#,
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\nis not in\n{text}");
         }

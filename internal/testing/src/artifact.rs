@@ -49,6 +49,19 @@ impl ArtifactBuilder {
         self
     }
 
+    #[must_use]
+    pub fn squad(mut self, squad: &str) -> Self {
+        squad.clone_into(&mut self.spec.squad);
+        self
+    }
+
+    /// Who hosts the source repository.
+    #[must_use]
+    pub fn provider(mut self, provider: &str) -> Self {
+        provider.clone_into(&mut self.spec.application.provider);
+        self
+    }
+
     /// Adds the nine manifests for an environment.
     #[must_use]
     pub fn environment(mut self, environment: &str) -> Self {

@@ -1,4 +1,5 @@
 //! What tests of several crates need: everything that can be real is real.
 
 pub mod artifact;
+pub mod fake;
 pub mod origin;

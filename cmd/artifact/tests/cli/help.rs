@@ -33,8 +33,10 @@ fn help_shows_commands_flags_and_an_example() {
           --file <NAME>  The name of the file that is written, inside the root [env: ARTIFACT_FILE=]
                          [default: artifact.json]
 
-    Slack (without effect until the notifications release):
-          --slack-token <TOKEN>    Token of the Slack bot [env: SLACK_TOKEN]
+    Slack:
+          --slack-token <TOKEN>    Token of the Slack bot; without it, nobody is told [env: SLACK_TOKEN]
+          --slack-api-url <URL>    Where Slack's Web API is [env: SLACK_API_URL=] [default:
+                                   https://slack.com/api]
           --message-file <NAME>    Where the posted message is remembered, inside the root [env:
                                    ARTIFACT_MESSAGE_FILE=] [default: message.json]
           --email-suffix <SUFFIX>  The company's e-mail suffix, to find people in Slack [env:
@@ -72,8 +74,7 @@ fn help_of_init() {
           --squad <NAME>               The team that owns the service
           --ci-job-url <URL>           Where the CI job can be looked at
           --user-mappings <A@B=C@D,…>  git e-mail addresses and the company addresses of the same people
-                                       (without effect until the notifications release) [env:
-                                       USER_MAPPINGS=]
+                                       [env: USER_MAPPINGS=]
 
     The commit:
           --git-branch <NAME>              The branch of the commit
@@ -99,8 +100,10 @@ fn help_of_init() {
           --file <NAME>  The name of the file that is written, inside the root [env: ARTIFACT_FILE=]
                          [default: artifact.json]
 
-    Slack (without effect until the notifications release):
-          --slack-token <TOKEN>    Token of the Slack bot [env: SLACK_TOKEN]
+    Slack:
+          --slack-token <TOKEN>    Token of the Slack bot; without it, nobody is told [env: SLACK_TOKEN]
+          --slack-api-url <URL>    Where Slack's Web API is [env: SLACK_API_URL=] [default:
+                                   https://slack.com/api]
           --message-file <NAME>    Where the posted message is remembered, inside the root [env:
                                    ARTIFACT_MESSAGE_FILE=] [default: message.json]
           --email-suffix <SUFFIX>  The company's e-mail suffix, to find people in Slack [env:
@@ -134,8 +137,10 @@ fn help_of_add() {
           --file <NAME>  The name of the file that is written, inside the root [env: ARTIFACT_FILE=]
                          [default: artifact.json]
 
-    Slack (without effect until the notifications release):
-          --slack-token <TOKEN>    Token of the Slack bot [env: SLACK_TOKEN]
+    Slack:
+          --slack-token <TOKEN>    Token of the Slack bot; without it, nobody is told [env: SLACK_TOKEN]
+          --slack-api-url <URL>    Where Slack's Web API is [env: SLACK_API_URL=] [default:
+                                   https://slack.com/api]
           --message-file <NAME>    Where the posted message is remembered, inside the root [env:
                                    ARTIFACT_MESSAGE_FILE=] [default: message.json]
           --email-suffix <SUFFIX>  The company's e-mail suffix, to find people in Slack [env:
@@ -168,8 +173,10 @@ fn help_of_a_stage() {
           --file <NAME>  The name of the file that is written, inside the root [env: ARTIFACT_FILE=]
                          [default: artifact.json]
 
-    Slack (without effect until the notifications release):
-          --slack-token <TOKEN>    Token of the Slack bot [env: SLACK_TOKEN]
+    Slack:
+          --slack-token <TOKEN>    Token of the Slack bot; without it, nobody is told [env: SLACK_TOKEN]
+          --slack-api-url <URL>    Where Slack's Web API is [env: SLACK_API_URL=] [default:
+                                   https://slack.com/api]
           --message-file <NAME>    Where the posted message is remembered, inside the root [env:
                                    ARTIFACT_MESSAGE_FILE=] [default: message.json]
           --email-suffix <SUFFIX>  The company's e-mail suffix, to find people in Slack [env:
@@ -198,8 +205,10 @@ fn help_of_push() {
           --file <NAME>  The name of the file that is written, inside the root [env: ARTIFACT_FILE=]
                          [default: artifact.json]
 
-    Slack (without effect until the notifications release):
-          --slack-token <TOKEN>    Token of the Slack bot [env: SLACK_TOKEN]
+    Slack:
+          --slack-token <TOKEN>    Token of the Slack bot; without it, nobody is told [env: SLACK_TOKEN]
+          --slack-api-url <URL>    Where Slack's Web API is [env: SLACK_API_URL=] [default:
+                                   https://slack.com/api]
           --message-file <NAME>    Where the posted message is remembered, inside the root [env:
                                    ARTIFACT_MESSAGE_FILE=] [default: message.json]
           --email-suffix <SUFFIX>  The company's e-mail suffix, to find people in Slack [env:

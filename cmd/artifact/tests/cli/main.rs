@@ -2,6 +2,7 @@
 
 mod help;
 mod push;
+mod slack;
 mod steps;
 
 use std::{path::Path, process::Output};

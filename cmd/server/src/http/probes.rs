@@ -36,7 +36,7 @@ pub(super) async fn metrics(State(state): State<AppState>) -> impl IntoResponse 
 /// The last numbers stay when the queue cannot be read; `/ready` says so.
 async fn observe_events(state: &AppState) {
     let Ok(flow) = state.flow() else { return };
-    if let Ok(events) = flow.events().await {
-        state.metrics().set_events(events.pending.len(), events.dead.len());
+    if let Ok(events) = flow.event_counts().await {
+        state.metrics().set_events(events.pending, events.dead);
     }
 }

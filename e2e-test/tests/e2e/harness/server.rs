@@ -53,7 +53,7 @@ pub(crate) struct Server {
     port: u16,
     command: Command,
     child: Option<Child>,
-    pub(super) http: reqwest::Client,
+    pub(crate) http: reqwest::Client,
 }
 
 impl Server {
