@@ -213,7 +213,7 @@ fn a_wrong_token_is_told_with_a_hint() {
     exit: 1
     stderr:
     Pushing artifact master-1-2 of service svc …
-    error: the artifact was not pushed: the server does not accept the login: planned trouble (reference: ID)
+    error: the artifact was not pushed: planned trouble (reference: ID)
     hint: give one of the server's artifact tokens in ARTIFACT_AUTH_TOKEN
     ");
 }
