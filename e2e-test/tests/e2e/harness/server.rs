@@ -75,9 +75,15 @@ impl Server {
     /// Starts the process again and waits until it is ready.
     pub(crate) async fn restart(&mut self) {
         self.spawn();
+        let mut problems = Vec::new();
         until("the server is ready", SHORT, async || {
             self.assert_runs();
-            self.ready().await.filter(|ready| ready.ready)
+            let ready = self.ready().await?;
+            if ready.problems != problems {
+                problems.clone_from(&ready.problems);
+                self.note(&format!("/ready: {problems:?}"));
+            }
+            ready.ready.then_some(())
         })
         .await;
     }
