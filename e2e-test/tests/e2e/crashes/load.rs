@@ -8,16 +8,20 @@ use std::{
     time::Duration,
 };
 
+use reqwest::Method;
 use tokio::{
     task::JoinHandle,
     time::{sleep, timeout},
 };
 use uuid::Uuid;
 
-use crate::harness::{Answer, Artifact, Audience, Caller, LONG, Order, Server};
+use crate::harness::{Answer, Artifact, Audience, Caller, LONG, Order, Server, answer};
 
 /// One of so many unanswered requests is not sent again.
 const GIVE_UP_EVERY: usize = 4;
+/// So many releases of one client may wait: some, so that a crash meets a queue, and few, because
+/// a server that is killed all the time accepts faster than it pushes.
+const MAX_WAITING: usize = 4;
 /// Does not let the load alone keep the machine busy.
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -94,9 +98,21 @@ impl Client {
         self.told.last = self.artifacts.iter().find(|artifact| artifact.id() == order.artifact_id).cloned();
     }
 
+    /// Also when nobody tells.
+    async fn has_too_many_waiting(&self) -> bool {
+        let accepted = &self.told.accepted;
+        let Some(index) = accepted.len().checked_sub(MAX_WAITING) else { return false };
+        let request = self.caller.request(Method::GET, &format!("/api/v1/releases/{}", accepted[index]));
+        !answer(request).await.is_ok_and(|answer| answer.body["state"] == "released")
+    }
+
     async fn work(mut self, stop: Arc<AtomicBool>) -> Told {
         let mut unanswered = 0;
         while !stop.load(Ordering::Relaxed) {
+            if self.has_too_many_waiting().await {
+                sleep(PAUSE).await;
+                continue;
+            }
             let order = self.next();
             if self.send(&order).await.is_none() {
                 unanswered += 1;
