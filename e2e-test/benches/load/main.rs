@@ -186,7 +186,7 @@ impl Load {
         let started = Instant::now();
         let id = self.server.release(&service, environment, &artifact).await?;
         let accepted = started.elapsed();
-        self.server.released(&id).await?;
+        self.server.released(&id, Duration::from_micros(500)).await?;
         Ok((millis(accepted), millis(started.elapsed())))
     }
 
@@ -199,7 +199,7 @@ impl Load {
             .iter()
             .map(|(service, environment, artifact)| server.release(service, environment, artifact));
         for id in try_join_all(requests).await? {
-            server.released(&id).await?;
+            server.released(&id, Duration::from_millis(5)).await?;
         }
         Ok(millis(started.elapsed()))
     }

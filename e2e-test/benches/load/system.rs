@@ -79,15 +79,15 @@ impl Server {
         body["releaseId"].as_str().map(str::to_owned).with_context(|| format!("no release: {body}"))
     }
 
-    /// Waits until the release's commit is on the remote.
-    pub(crate) async fn released(&self, id: &str) -> anyhow::Result<()> {
+    /// Waits until the release's commit is on the remote, asking at this interval:
+    /// often enough to measure what is to be measured, seldom enough not to be the load.
+    pub(crate) async fn released(&self, id: &str, interval: Duration) -> anyhow::Result<()> {
         loop {
             let status: release_api::v1::ReleaseStatus = self.get(&format!("/api/v1/releases/{id}")).await?;
             match status.state {
                 ReleaseState::Released => return Ok(()),
                 state if state.is_final() => bail!("the release ended as {state:?}: {:?}", status.message),
-                // Often enough to measure milliseconds, seldom enough not to be the load.
-                _ => tokio::time::sleep(Duration::from_micros(500)).await,
+                _ => tokio::time::sleep(interval).await,
             }
         }
     }

@@ -3,19 +3,16 @@
 use std::fmt;
 
 use axum::{
-    body::Bytes,
-    extract::{
-        FromRequest, FromRequestParts, RawPathParams, Request,
-        rejection::{BytesRejection, FailedToBufferBody},
-    },
+    extract::{FromRequest, FromRequestParts, RawPathParams, Request},
     http::request::Parts,
 };
+use futures::StreamExt;
 use release_core::{Intent, Name};
 use serde_json::{Map, Value};
 use url::form_urlencoded;
 use uuid::Uuid;
 
-use super::error::ApiError;
+use super::error::{ApiError, MAX_BODY_BYTES};
 
 /// The longest text of a field, in bytes.
 pub(super) const MAX_TEXT_BYTES: usize = 1024;
@@ -220,19 +217,28 @@ pub(super) struct Body(pub(super) Fields);
 impl<S: Send + Sync> FromRequest<S> for Body {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let body = Bytes::from_request(request, state).await?;
-        Fields::from_json(&body).map(Self)
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        Fields::from_json(&read(request.into_body()).await?).map(Self)
     }
 }
 
-impl From<BytesRejection> for ApiError {
-    fn from(rejection: BytesRejection) -> Self {
-        match rejection {
-            BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => Self::BodyTooLong,
-            _ => Self::BodyCutOff,
+/// The body, if it is not too long. What is too long is received to its end
+/// nevertheless, within reason: who is still sending would not see the answer.
+pub(super) async fn read(body: axum::body::Body) -> Result<Vec<u8>, ApiError> {
+    const MAX_DISCARDED_BYTES: usize = 16 * MAX_BODY_BYTES;
+    let mut chunks = body.into_data_stream();
+    let mut kept = Vec::new();
+    let mut received = 0;
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|_| ApiError::BodyCutOff)?;
+        received += chunk.len();
+        if received <= MAX_BODY_BYTES {
+            kept.extend_from_slice(&chunk);
+        } else if received > MAX_DISCARDED_BYTES {
+            break;
         }
     }
+    if received > MAX_BODY_BYTES { Err(ApiError::BodyTooLong) } else { Ok(kept) }
 }
 
 /// Extractor: the fields of the address, those of the path and those of the query.

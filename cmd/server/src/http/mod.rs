@@ -23,7 +23,6 @@ use std::{
 
 use axum::{
     Router,
-    extract::DefaultBodyLimit,
     middleware::from_fn_with_state,
     response::{IntoResponse, Response},
     routing::{get, patch, post},
@@ -34,7 +33,7 @@ use release_telemetry::Metrics;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use auth::{Audience, Tokens, require_token};
-use error::{ApiError, MAX_BODY_BYTES};
+use error::ApiError;
 pub(crate) use serve::serve;
 use webhook::Webhook;
 
@@ -136,7 +135,6 @@ fn with_layers(routes: Router<AppState>, state: AppState) -> Router {
     routes
         .fallback(error::no_such_route)
         .method_not_allowed_fallback(error::no_such_method)
-        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state(metrics, request::observe))
         .with_state(state)

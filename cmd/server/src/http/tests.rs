@@ -17,7 +17,7 @@ use release_api::{ErrorResponse, REQUEST_ID_HEADER};
 use serde_json::Value;
 use tower::ServiceExt;
 
-use super::*;
+use super::{error::MAX_BODY_BYTES, *};
 
 const ID: &str = "018f4e6e-0000-7000-8000-000000000000";
 const RELEASE: &str =

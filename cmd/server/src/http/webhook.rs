@@ -3,16 +3,12 @@
 //! All that a delivery does is to make the server look at the remote, so one that is repeated,
 //! late or made up is harmless.
 
-use axum::{
-    body::Bytes,
-    extract::{State, rejection::BytesRejection},
-    http::HeaderMap,
-};
+use axum::{body::Body, extract::State, http::HeaderMap};
 use hmac::{Hmac, KeyInit, Mac};
 use serde::Deserialize;
 use sha2::Sha256;
 
-use super::{AppState, error::ApiError};
+use super::{AppState, error::ApiError, fields};
 
 const EVENT: &str = "x-github-event";
 const SIGNATURE: &str = "x-hub-signature-256";
@@ -61,9 +57,9 @@ struct Repository {
 pub(super) async fn github(
     State(state): State<AppState>,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    body: Body,
 ) -> Result<&'static str, ApiError> {
-    let body = body?;
+    let body = fields::read(body).await?;
     let backend = state.backend()?;
     let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
     if let Some(secret) = &backend.webhook.secret
