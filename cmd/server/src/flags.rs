@@ -163,11 +163,18 @@ impl GitFlags {
 /// Git would show it to every user of the machine, among the arguments of its processes.
 fn without_password(url: &str) -> Result<String, &'static str> {
     match url::Url::parse(url) {
-        Ok(parsed) if parsed.password().is_some() => {
-            Err("a password in the URL can be seen by others; take it out and give it as GIT_HTTPS_TOKEN")
+        // Hosting services take a token for the user name, too.
+        Ok(parsed) if parsed.password().is_some() || is_http(&parsed) && !parsed.username().is_empty() => {
+            Err(
+                "a password or token in the URL can be seen by others; take it out and give it as GIT_HTTPS_TOKEN",
+            )
         }
         _ => Ok(url.to_owned()),
     }
+}
+
+fn is_http(url: &url::Url) -> bool {
+    url.scheme().starts_with("http")
 }
 
 #[derive(Args)]
@@ -337,6 +344,14 @@ mod tests {
             "--github-api-token=x",
         ] {
             assert!(parse(&["--config-repo=x", flag]).is_err(), "{flag}");
+        }
+        for (url, allowed) in [
+            ("https://user:secret@git.example.com/config.git", false),
+            ("https://token@git.example.com/config.git", false),
+            ("ssh://git@git.example.com/config.git", true),
+            ("https://git.example.com/config.git", true),
+        ] {
+            assert_eq!(parse(&["--config-repo", url]).is_ok(), allowed, "{url}");
         }
     }
 

@@ -33,6 +33,8 @@ const INTENT_KINDS: &str = "ReleaseArtifact, ReleaseBranch, Promote, Rollback, A
 pub(super) struct Fields {
     values: Value,
     problems: Vec<String>,
+    /// How many problems there are beyond the first [`MAX_PROBLEMS`].
+    more: usize,
 }
 
 /// A field is wrong, and its [`Fields`] have noted how.
@@ -41,7 +43,7 @@ pub(super) struct Noted;
 
 impl Fields {
     pub(super) fn new(values: Map<String, Value>) -> Self {
-        Self { values: Value::Object(values), problems: Vec::new() }
+        Self { values: Value::Object(values), problems: Vec::new(), more: 0 }
     }
 
     pub(super) fn from_json(body: &[u8]) -> Result<Self, ApiError> {
@@ -56,6 +58,11 @@ impl Fields {
 
     /// Notes what is wrong with a field; `problem` reads on after its name.
     pub(super) fn refuse(&mut self, field: &str, problem: impl fmt::Display) -> Noted {
+        // A hostile request has more of them than can be compared in reasonable time.
+        if self.problems.len() >= MAX_PROBLEMS {
+            self.more += 1;
+            return Noted;
+        }
         let problem = format!("{field} {problem}");
         if !self.problems.contains(&problem) {
             self.problems.push(problem);
@@ -154,10 +161,8 @@ impl Fields {
         match from() {
             Ok(made) if self.problems.is_empty() => Ok(made),
             _ => {
-                let more = self.problems.len().saturating_sub(MAX_PROBLEMS);
-                if more > 0 {
-                    self.problems.truncate(MAX_PROBLEMS);
-                    self.problems.push(format!("and {more} more"));
+                if self.more > 0 {
+                    self.problems.push(format!("and {} more", self.more));
                 }
                 Err(ApiError::Fields(self.problems))
             }
