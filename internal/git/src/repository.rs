@@ -137,6 +137,8 @@ impl Shared {
         }
         let history = advanced_history(&self.store, current.tip(), current.history(), tip)?;
         self.publish(Snapshot::new(self.store.clone(), tip, history)?);
+        // Somebody's push was accepted, perhaps one of ours whose answer was lost.
+        self.health.pushed();
         Ok(())
     }
 }

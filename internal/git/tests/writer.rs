@@ -303,6 +303,20 @@ async fn a_remote_that_is_away_or_hangs_is_a_problem_until_it_is_back() {
 }
 
 #[tokio::test]
+async fn a_remote_that_declined_is_well_again_when_it_takes_anything() {
+    let fixture = open(Origin::new());
+    fixture.origin.set_hook("pre-receive", "echo frozen; exit 1");
+    let declined = fixture.writer.write(simple_release("api", "1")).await;
+    assert!(matches!(declined, Err(WriteError::Declined(_))));
+    assert!(fixture.repository.problem().borrow().as_ref().unwrap().contains("frozen"));
+    fixture.writer.fetch().await.unwrap();
+    assert!(fixture.repository.problem().borrow().is_some(), "nothing shows that it takes pushes");
+    fixture.origin.commit("by others", &[("x", "y")]);
+    fixture.writer.fetch().await.unwrap();
+    assert_eq!(*fixture.repository.problem().borrow(), None);
+}
+
+#[tokio::test]
 async fn a_push_that_arrived_although_its_answer_was_lost_is_not_made_twice() {
     let origin = Origin::new();
     let mut options = options(&origin);
