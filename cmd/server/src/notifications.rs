@@ -1,7 +1,7 @@
 //! The flags of notifications. Without them, nobody is notified.
 
 use anyhow::Context;
-use clap::Args;
+use clap::{Args, builder::BoolishValueParser};
 use release_client::{BaseUrlError, Secret, parse_base_url};
 use release_notify::{Config, GithubConfig, GrafanaConfig, Mute, People, SlackConfig, UserMappings};
 use url::Url;
@@ -22,11 +22,23 @@ pub(crate) struct NotificationFlags {
     #[arg(long, env = "USER_MAPPINGS", value_name = "A@B=C@D,…")]
     user_mappings: Option<UserMappings>,
     /// Don't tell authors of the releases that policies make
-    #[arg(long)]
+    #[arg(
+        long, default_value_t = false, num_args = 0..=1, require_equals = true,
+        default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true
+    )]
     mute_slack_notification_policy: bool,
     /// Don't tell authors that their change was released
-    #[arg(long)]
+    #[arg(
+        long, default_value_t = false, num_args = 0..=1, require_equals = true,
+        default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true
+    )]
     mute_slack_notification_release_processed: bool,
+    /// Accepted from the field's deployments. Nothing tells of rollouts before the daemon does.
+    #[arg(
+        long = "mute-slack-notification-k8s", default_value_t = false, num_args = 0..=1, require_equals = true,
+        default_missing_value = "true", value_parser = BoolishValueParser::new(), hide = true
+    )]
+    _mute_slack_notification_k8s: bool,
     // No parser: its error would repeat the text, and there are keys in it.
     /// The Grafana of each environment that gets annotations
     #[arg(long, env = "GRAFANA_ANNOTATIONS", hide_env_values = true, value_name = "ENV=API-KEY=URL,…")]
@@ -147,7 +159,9 @@ mod tests {
         let config = config(&[
             "--slack-token=s",
             "--slack-api-url=http://localhost:1/api",
-            "--mute-slack-notification-policy",
+            "--mute-slack-notification-policy=true",
+            "--mute-slack-notification-release-processed=false",
+            "--mute-slack-notification-k8s",
             "--github-api-token=g",
             "--github-owner=acme",
             "--grafana-annotations=dev=a=http://y.io,prod=key===https://x.io/grafana",

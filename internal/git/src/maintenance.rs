@@ -18,7 +18,7 @@ use crate::{GitError, ObjectId, history, process::Git, repository::Shared};
 /// Every write and every fetch of something new makes one pack.
 const MAX_PACKS: usize = 50;
 /// One that fails, for want of space perhaps, is not tried after every write.
-const REPACK_INTERVAL: Duration = Duration::from_secs(10);
+const REPACK_INTERVAL: Duration = Duration::from_secs(1);
 const SAVE_INTERVAL: Duration = Duration::from_mins(1);
 /// Generous: repacking runs beside the work and holds nothing up.
 const TIMEOUT: Duration = Duration::from_mins(30);
