@@ -65,6 +65,7 @@ struct Figures {
     work: f64,
     contended_release: f64,
     contended_hundred: f64,
+    contended_five_hundred: f64,
     describe: f64,
     status: f64,
     cold_start: f64,
@@ -115,6 +116,7 @@ async fn measure(work: &Path, size: Size) -> anyhow::Result<Figures> {
         contended.push(load.one().await?.1);
     }
     let contended_hundred = load.many(100).await?;
+    let contended_five_hundred = load.many(500).await?;
     writing.stop()?;
 
     let memory = server.peak_memory()?;
@@ -131,6 +133,7 @@ async fn measure(work: &Path, size: Size) -> anyhow::Result<Figures> {
         work,
         contended_release: median(contended),
         contended_hundred,
+        contended_five_hundred,
         describe,
         status,
         cold_start,
@@ -338,6 +341,7 @@ fn print_table(columns: &[(Size, Figures)]) {
     row("500 concurrent releases, all on the remote", &ratio(|f| f.five_hundred));
     row("one release, another writer pushing 10/s", &ratio(|f| f.contended_release));
     row("100 releases, another writer pushing 10/s", &ratio(|f| f.contended_hundred));
+    row("500 releases, another writer pushing 10/s", &ratio(|f| f.contended_five_hundred));
     say("");
     row("accepting a release, as the client sees it", &time(|f| f.accept));
     row("server's processor time per release (of 500)", &time(|f| f.work));
