@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::{
     GitError, ObjectId,
     object::{Kind, NewCommit},
-    pack::Pack,
+    pack::{FinishedPack, Pack},
     snapshot::Tree,
     store::{ObjectStore, Objects},
     tree::{self, Mode},
@@ -134,11 +134,9 @@ impl<'a> Draft<'a> {
         Ok(Some(id))
     }
 
-    /// Writes the objects of all commits to the store; gives the commits, oldest first.
-    pub(crate) fn write(self) -> Result<Vec<DraftedCommit>, GitError> {
-        let packs = self.store.packs();
-        self.pack.write_to(&packs).map_err(GitError::io(&packs))?;
-        Ok(self.commits)
+    /// The objects of all commits, and the commits, oldest first.
+    pub(crate) fn finish(self) -> (FinishedPack, Vec<DraftedCommit>) {
+        (self.pack.finish(), self.commits)
     }
 
     fn apply(

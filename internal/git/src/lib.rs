@@ -13,6 +13,7 @@ mod maintenance;
 mod object;
 mod pack;
 mod process;
+mod receive_pack;
 mod remote;
 mod repository;
 mod snapshot;

@@ -107,25 +107,41 @@ impl Pack {
         }
     }
 
+    /// The pack as it is sent and stored.
+    pub(crate) fn finish(mut self) -> FinishedPack {
+        let mut pack = Vec::with_capacity(HEADER_BYTES + self.body.len() + 20);
+        pack.extend_from_slice(b"PACK");
+        pack.extend_from_slice(&2u32.to_be_bytes());
+        let count = u32::try_from(self.entries.len()).expect("a batch has fewer objects than bytes");
+        pack.extend_from_slice(&count.to_be_bytes());
+        pack.append(&mut self.body);
+        let checksum: [u8; 20] = Sha1::digest(&pack).into();
+        pack.extend_from_slice(&checksum);
+        FinishedPack { pack, checksum, entries: self.entries }
+    }
+}
+
+pub(crate) struct FinishedPack {
+    pack: Vec<u8>,
+    checksum: [u8; 20],
+    entries: Vec<PackEntry>,
+}
+
+impl FinishedPack {
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.pack
+    }
+
     /// Writes pack and index into `directory` (`objects/pack`). A reader sees
     /// both or neither: the index, which makes the pack known, is renamed last.
     ///
     /// Nothing is flushed to the device: the copy is disposable, and a pack that
     /// a power failure tore is noticed when the repository is opened.
-    pub(crate) fn write_to(mut self, directory: &Path) -> io::Result<()> {
-        let mut pack = Vec::with_capacity(HEADER_BYTES + self.body.len() + 20);
-        pack.extend_from_slice(b"PACK");
-        pack.extend_from_slice(&2u32.to_be_bytes());
-        let count = u32::try_from(self.entries.len()).map_err(io::Error::other)?;
-        pack.extend_from_slice(&count.to_be_bytes());
-        pack.append(&mut self.body);
-        let checksum: [u8; 20] = Sha1::digest(&pack).into();
-        pack.extend_from_slice(&checksum);
-
-        self.entries.sort_by_key(|entry| entry.id);
-        let index = encode_index(&self.entries, checksum);
-        let name = ObjectId::from_bytes(checksum);
-        write_then_rename(directory, &format!("pack-{name}.pack"), &pack)?;
+    pub(crate) fn write_to(&mut self, directory: &Path) -> io::Result<()> {
+        self.entries.sort_unstable_by_key(|entry| entry.id);
+        let index = encode_index(&self.entries, self.checksum);
+        let name = ObjectId::from_bytes(self.checksum);
+        write_then_rename(directory, &format!("pack-{name}.pack"), &self.pack)?;
         write_then_rename(directory, &format!("pack-{name}.idx"), &index)
     }
 }
@@ -266,7 +282,7 @@ mod tests {
             last = Some((id, version));
         }
         let packs = directory.path().join("objects/pack");
-        pack.write_to(&packs).unwrap();
+        pack.finish().write_to(&packs).unwrap();
 
         let odb = repository.odb().unwrap();
         for version in versions {

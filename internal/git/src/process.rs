@@ -1,11 +1,13 @@
 //! Runs the `git` program: without prompts, in English, and for a bounded time.
 
 use std::{
-    io::Read,
+    ffi::OsStr,
+    io::{self, Read},
     os::unix::process::CommandExt,
     path::Path,
-    process::{Child, Command, ExitStatus, Stdio},
-    sync::mpsc::{self, Receiver},
+    process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio},
+    sync::mpsc::{self, Receiver, RecvTimeoutError, Sender},
+    thread::JoinHandle,
     time::Duration,
 };
 
@@ -13,6 +15,9 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use wait_timeout::ChildExt;
 
 use crate::GitError;
+
+/// How long what an ended process has printed may take to arrive.
+const GRACE: Duration = Duration::from_secs(2);
 
 pub(crate) struct Git<'a> {
     /// Says in errors what was tried.
@@ -31,13 +36,13 @@ pub(crate) struct Output {
 impl Git<'_> {
     /// Runs `git` with these arguments and waits for it to end, whatever its status.
     pub(crate) fn run(&self, arguments: &[&str]) -> Result<Output, GitError> {
-        let mut child = self.command(arguments).spawn().map_err(GitError::Program)?;
+        let mut child = self.command("git").args(arguments).spawn().map_err(GitError::Program)?;
         let stdout = read_in_background(child.stdout.take());
         let stderr = read_in_background(child.stderr.take());
         let waited = child.wait_timeout(self.timeout).map_err(GitError::Program)?;
         let Some(status) = waited else {
             kill_with_children(&mut child);
-            return Err(GitError::Timeout { action: self.action, seconds: self.timeout.as_secs() });
+            return Err(self.timed_out());
         };
         Ok(Output { status, stdout: rest_of(&stdout), stderr: rest_of(&stderr) })
     }
@@ -51,11 +56,27 @@ impl Git<'_> {
         Err(GitError::Remote { action: self.action, reason: complaint(&output.stderr) })
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new("git");
+    pub(crate) fn timed_out(&self) -> GitError {
+        GitError::Timeout { action: self.action, seconds: self.timeout.as_secs() }
+    }
+
+    /// Starts a program to talk to, as [`Git::run`] starts git.
+    pub(crate) fn start<'s>(
+        &self,
+        program: &str,
+        arguments: impl IntoIterator<Item = &'s OsStr>,
+    ) -> Result<Running, GitError> {
+        let mut command = self.command(program);
+        let mut child = command.args(arguments).stdin(Stdio::piped()).spawn().map_err(GitError::Program)?;
+        let stderr = read_in_background(child.stderr.take());
+        let watchdog = Watchdog::new(&child, self.timeout);
+        Ok(Running { child, stderr, watchdog: Some(watchdog) })
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
         command
             .current_dir(self.directory)
-            .args(arguments)
             .envs(self.environment.iter().map(|(key, value)| (key, value)))
             .env("GIT_TERMINAL_PROMPT", "0")
             .env("LC_ALL", "C")
@@ -69,6 +90,79 @@ impl Git<'_> {
             // interrupt typed at the server's terminal does not cut a push short.
             .process_group(0);
         command
+    }
+}
+
+/// A process that is talked to. It is ended when it takes too long, and when this is dropped.
+pub(crate) struct Running {
+    child: Child,
+    stderr: Receiver<Vec<u8>>,
+    watchdog: Option<Watchdog>,
+}
+
+impl Running {
+    /// Its standard input and output. To be called once.
+    pub(crate) fn pipes(&mut self) -> (ChildStdin, &mut ChildStdout) {
+        let input = self.child.stdin.take().expect("it was piped and not taken");
+        (input, self.child.stdout.as_mut().expect("it was piped"))
+    }
+
+    /// Ends it, and says why talking to it failed.
+    pub(crate) fn failure(mut self, git: &Git<'_>, error: &io::Error) -> GitError {
+        let took_too_long = self.watchdog.take().is_some_and(|watchdog| watchdog.disarm());
+        kill_with_children(&mut self.child);
+        if took_too_long {
+            return git.timed_out();
+        }
+        let said = rest_of(&self.stderr);
+        let reason = if said.trim().is_empty() { error.to_string() } else { complaint(&said) };
+        GitError::Remote { action: git.action, reason }
+    }
+
+    /// Lets it finish by itself, in the time that it has left.
+    pub(crate) fn finish(mut self) {
+        // It may have more to say, and would end if nobody listened.
+        let rest = self.child.stdout.take();
+        std::thread::spawn(move || rest.map(|mut rest| io::copy(&mut rest, &mut io::sink())));
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(watchdog) = self.watchdog.take() {
+            watchdog.disarm();
+        }
+        if !matches!(self.child.try_wait(), Ok(Some(_))) {
+            kill_with_children(&mut self.child);
+        }
+    }
+}
+
+/// Ends a process that takes too long, so that reading from it does not wait for ever.
+struct Watchdog {
+    is_off: Sender<()>,
+    thread: JoinHandle<bool>,
+}
+
+impl Watchdog {
+    fn new(child: &Child, timeout: Duration) -> Self {
+        let group = group_of(child);
+        let (is_off, off) = mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            let bites = off.recv_timeout(timeout) == Err(RecvTimeoutError::Timeout);
+            if bites {
+                kill_group(group);
+            }
+            bites
+        });
+        Self { is_off, thread }
+    }
+
+    /// Whether it was too late.
+    fn disarm(self) -> bool {
+        drop(self.is_off);
+        self.thread.join().unwrap_or_default()
     }
 }
 
@@ -89,15 +183,27 @@ fn read_in_background(pipe: Option<impl Read + Send + 'static>) -> Receiver<Vec<
 /// What a process that has ended printed. What it left running, such as the
 /// master of a shared ssh connection, may hold its pipes open for ever.
 fn rest_of(pipe: &Receiver<Vec<u8>>) -> String {
-    const GRACE: Duration = Duration::from_secs(2);
     String::from_utf8_lossy(&pipe.recv_timeout(GRACE).unwrap_or_default()).into_owned()
 }
 
 fn kill_with_children(child: &mut Child) {
-    if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+    kill_group(group_of(child));
+    let _ = child.wait();
+}
+
+fn group_of(child: &Child) -> Option<Pid> {
+    i32::try_from(child.id()).ok().and_then(Pid::from_raw)
+}
+
+fn kill_group(group: Option<Pid>) {
+    if let Some(group) = group {
         let _ = kill_process_group(group, Signal::KILL);
     }
-    let _ = child.wait();
+}
+
+/// A word for the shell.
+pub(crate) fn quote(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 /// The lines in which git says what went wrong, without its general advice.

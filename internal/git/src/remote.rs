@@ -4,12 +4,15 @@
 use std::{
     fmt,
     path::{Path, PathBuf},
+    sync::Mutex,
+    thread::JoinHandle,
     time::Duration,
 };
 
 use crate::{
     GitError, ObjectId,
-    process::{Git, complaint},
+    process::{Git, Running, complaint, quote},
+    receive_pack::{Receiver, Update},
     store::{ObjectStore, reference},
 };
 
@@ -42,6 +45,7 @@ impl fmt::Debug for Credentials {
 }
 
 const CANNOT_FETCH: &str = "the config repository cannot be fetched";
+const CANNOT_PUSH: &str = "the config repository cannot be pushed to";
 
 /// What a push came to, if the remote answered at all.
 #[derive(Debug, PartialEq, Eq)]
@@ -58,18 +62,23 @@ pub(crate) struct Remote {
     /// which `git fetch-pack` alone does not do.
     fetch_url: String,
     environment: Vec<(String, String)>,
+    receiver: Option<Receiver>,
+    /// What the remote still does for a push that has been answered.
+    finishing: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Remote {
     pub(crate) fn new(options: RemoteOptions) -> Self {
         let environment = environment(&options.credentials, &options.url);
-        let mut remote = Self { fetch_url: options.url.clone(), options, environment };
-        let here =
-            Git { action: "", directory: Path::new("."), timeout: remote.options.timeout, environment: &[] };
-        if let Ok(url) = here.check(&["ls-remote", "--get-url", &remote.options.url]) {
-            url.trim_end().clone_into(&mut remote.fetch_url);
-        }
-        remote
+        let here = Git { action: "", directory: Path::new("."), timeout: options.timeout, environment: &[] };
+        let fetch_url = match here.check(&["ls-remote", "--get-url", &options.url]) {
+            Ok(url) => url.trim_end().to_owned(),
+            Err(_) => options.url.clone(),
+        };
+        // Pushes may have rewriting of their own, which only `git push` knows.
+        let rewrites_pushes = here.check(&["config", "--get-regexp", r"^url\..*\.pushinsteadof$"]).is_ok();
+        let receiver = if rewrites_pushes { None } else { Receiver::of(&fetch_url) };
+        Self { options, fetch_url, environment, receiver, finishing: Mutex::default() }
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -188,6 +197,36 @@ impl Remote {
         Ok(())
     }
 
+    /// As [`Remote::push`], for a pack of all that is new; `None` when only `git push` can.
+    /// Returns as soon as the branch has moved: what the remote does after that,
+    /// such as telling others, goes on until the next push.
+    pub(crate) fn push_pack(
+        &self,
+        directory: &Path,
+        branch: &str,
+        old: Option<ObjectId>,
+        new: ObjectId,
+        pack: &[u8],
+    ) -> Option<Result<Pushed, GitError>> {
+        let receiver = self.receiver.as_ref()?;
+        self.finish_push();
+        let git = self.git(CANNOT_PUSH, directory, self.options.timeout);
+        let update = Update { reference: &reference(branch), old, new, pack };
+        Some(receiver.push(&git, &update).map(|(pushed, running)| {
+            let finishing = std::thread::spawn(move || running.finish());
+            *self.finishing.lock().expect("no panic while held") = Some(finishing);
+            pushed
+        }))
+    }
+
+    /// Waits until the remote has done all that it does for the last push.
+    pub(crate) fn finish_push(&self) {
+        let finishing = self.finishing.lock().expect("no panic while held").take();
+        if let Some(thread) = finishing {
+            let _ = thread.join();
+        }
+    }
+
     /// Moves the remote branch from `old` to `new`, or not at all when it is elsewhere.
     pub(crate) fn push(
         &self,
@@ -199,8 +238,7 @@ impl Remote {
         let reference = reference(branch);
         // An empty expectation means that the branch must not exist.
         let expected = old.map(|old| old.to_string()).unwrap_or_default();
-        let action = "the config repository cannot be pushed to";
-        let output = self.git(action, directory, self.options.timeout).run(&[
+        let output = self.git(CANNOT_PUSH, directory, self.options.timeout).run(&[
             "push",
             "--porcelain",
             "--no-verify",
@@ -220,7 +258,7 @@ impl Remote {
             }
             None => {
                 let reason = complaint(&output.stderr);
-                Err(self.without_secrets(GitError::Remote { action, reason }))
+                Err(self.without_secrets(GitError::Remote { action: CANNOT_PUSH, reason }))
             }
         }
     }
@@ -255,10 +293,13 @@ fn environment(credentials: &Credentials, url: &str) -> Vec<(String, String)> {
     // Batch mode: a question for a passphrase would wait for an answer that nobody gives.
     let mut ssh = vec![program, "-o BatchMode=yes".to_owned()];
     if let Some(key) = &credentials.ssh_key {
-        ssh.push(format!("-i {} -o IdentitiesOnly=yes", quote(key)));
+        ssh.push(format!("-i {} -o IdentitiesOnly=yes", quote(&key.display().to_string())));
     }
     if let Some(file) = &credentials.ssh_known_hosts {
-        ssh.push(format!("-o UserKnownHostsFile={} -o StrictHostKeyChecking=yes", quote(file)));
+        ssh.push(format!(
+            "-o UserKnownHostsFile={} -o StrictHostKeyChecking=yes",
+            quote(&file.display().to_string())
+        ));
     }
     environment.push(("GIT_SSH_COMMAND".to_owned(), ssh.join(" ")));
     if let Some(token) = &credentials.https_token {
@@ -279,11 +320,6 @@ fn environment(credentials: &Credentials, url: &str) -> Vec<(String, String)> {
         );
     }
     environment
-}
-
-/// For the shell that git starts the ssh command with.
-fn quote(path: &Path) -> String {
-    format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
 }
 
 #[cfg(test)]

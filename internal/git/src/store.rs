@@ -10,7 +10,7 @@ use std::{
 
 use quick_cache::{Weighter, sync::Cache};
 
-use crate::{GitError, ObjectId, object::CommitData};
+use crate::{GitError, ObjectId, object::CommitData, pack::FinishedPack};
 
 /// Where trees and blobs are read from: the store, or a draft on top of it.
 pub(crate) trait Objects {
@@ -63,6 +63,11 @@ impl ObjectStore {
 
     pub(crate) fn packs(&self) -> PathBuf {
         self.path.join("objects/pack")
+    }
+
+    pub(crate) fn add(&self, pack: &mut FinishedPack) -> Result<(), GitError> {
+        let packs = self.packs();
+        pack.write_to(&packs).map_err(GitError::io(&packs))
     }
 
     /// To be called after packs were deleted: handles opened before may still look for them.

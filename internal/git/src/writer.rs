@@ -27,6 +27,7 @@ use crate::{
     Edit, GitError, ObjectId, Options, Snapshot, Tree,
     draft::{Draft, DraftError, DraftedCommit},
     maintenance::Maintenance,
+    pack::FinishedPack,
     remote::Pushed,
     repository::Shared,
 };
@@ -150,7 +151,8 @@ impl Writer {
             pace: Pace::new(options.max_pushes_per_minute),
             on_push: options.on_push.clone(),
         };
-        let handle = std::thread::spawn(move || worker.run(&receiver));
+        let thread = std::thread::Builder::new().name("git-writer".to_owned());
+        let handle = thread.spawn(move || worker.run(&receiver)).expect("the system can start a thread");
         Self { thread: Arc::new(Mutex::new(Some(WriterThread { requests, handle }))), announced }
     }
 
@@ -248,6 +250,7 @@ impl Worker {
             }
             self.maintenance.tick();
         }
+        self.shared.remote.finish_push();
         self.maintenance.finish();
     }
 
@@ -428,14 +431,10 @@ impl Worker {
 
     fn deliver(&mut self, base: &Snapshot, draft: Draft<'_>) -> Delivery {
         let Some(tip) = draft.new_tip() else { return Delivery::Done };
-        let commits = match draft.write() {
-            Ok(commits) => commits,
-            Err(error) => return Delivery::Unavailable(full_message(&error)),
-        };
+        let (mut pack, commits) = draft.finish();
         let started = Instant::now();
         self.pace.pushed(started);
-        let shared = &self.shared;
-        let pushed = shared.remote.push(shared.store.path(), &shared.branch, base.tip(), tip);
+        let pushed = self.push(base, tip, &mut pack);
         self.last_push = started.elapsed();
         debug!(commits = commits.len(), seconds = self.last_push.as_secs_f64(), "pushed");
         match pushed {
@@ -451,9 +450,32 @@ impl Worker {
         }
     }
 
+    /// Sends the pack as it is. Should the remote not take it although the branch
+    /// is where it was, `git push` has the last word: it sends again what others
+    /// may have made the remote forget, and knows every transport. The objects
+    /// come into the local copy only when they are, or may be, on the remote.
+    fn push(&self, base: &Snapshot, tip: ObjectId, pack: &mut FinishedPack) -> Result<Pushed, GitError> {
+        let Shared { remote, store, branch, .. } = &*self.shared;
+        match remote.push_pack(store.path(), branch, base.tip(), tip, pack.bytes()) {
+            None => {}
+            Some(Ok(Pushed::Accepted)) => return store.add(pack).map(|()| Pushed::Accepted),
+            Some(Err(error @ GitError::Timeout { .. })) => return Err(error),
+            Some(refused) => {
+                self.shared.fetch()?;
+                if self.shared.snapshot().tip() != base.tip() {
+                    return refused;
+                }
+            }
+        }
+        store.add(pack)?;
+        remote.push(store.path(), branch, base.tip(), tip)
+    }
+
     /// The push was refused: because the branch is elsewhere, or by a hook.
     fn after_refusal(&mut self, base: &Snapshot, reason: String) -> Delivery {
-        if let Err(error) = self.shared.fetch() {
+        if self.shared.snapshot().tip() == base.tip()
+            && let Err(error) = self.shared.fetch()
+        {
             return Delivery::Unavailable(full_message(&error));
         }
         if self.shared.snapshot().tip() == base.tip() {

@@ -47,7 +47,7 @@ impl Traps {
         traps.script(
             "git",
             &format!(
-                "[ \"$1\" = push ] || exec {git} \"$@\"\n{}\n{git} \"$@\"\nstatus=$?\n{}\nexit $status",
+                "[ \"$1\" = receive-pack ] || exec {git} \"$@\"\n{}\n{git} \"$@\"\nstatus=$?\n{}\nexit $status",
                 spring(Step::BeforePush),
                 spring(Step::AfterPush),
                 git = real_git().display(),
