@@ -2,7 +2,7 @@
 //! broker and in git.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque, hash_map::Entry},
     sync::{Mutex, MutexGuard},
 };
 
@@ -23,6 +23,8 @@ struct Inner {
     known: HashMap<Uuid, Tracked>,
     /// Unfinished releases in the order of acceptance.
     waiting: BTreeMap<u64, Uuid>,
+    /// How many of them there are for each service and environment.
+    places: HashMap<(String, String), usize>,
     finished: VecDeque<Uuid>,
     accepted: u64,
 }
@@ -52,6 +54,7 @@ impl Tracker {
             commit: None,
             message: None,
         };
+        *inner.places.entry(place(&status)).or_default() += 1;
         inner.known.insert(release.release_id, Tracked { status, number });
         inner.waiting.insert(number, release.release_id);
         true
@@ -61,7 +64,7 @@ impl Tracker {
     pub(crate) fn forget(&self, id: Uuid) {
         let mut inner = self.lock();
         if let Some(tracked) = inner.known.remove(&id) {
-            inner.waiting.remove(&tracked.number);
+            inner.wait_no_longer(tracked.number, &tracked.status);
             inner.finished.retain(|finished| *finished != id);
         }
     }
@@ -87,7 +90,8 @@ impl Tracker {
         tracked.status.state = state;
         tracked.status.commit = commit;
         tracked.status.message = message;
-        inner.waiting.remove(&tracked.number);
+        let (number, status) = (tracked.number, tracked.status.clone());
+        inner.wait_no_longer(number, &status);
         inner.finished.push_back(id);
         if inner.finished.len() > MAX_FINISHED
             && let Some(oldest) = inner.finished.pop_front()
@@ -108,17 +112,30 @@ impl Tracker {
 
     /// Whether an accepted release to this place is not finished: what runs there will change.
     pub(crate) fn is_waiting(&self, service: &str, environment: &str) -> bool {
-        let inner = self.lock();
-        inner
-            .waiting
-            .values()
-            .filter_map(|id| inner.known.get(id))
-            .any(|tracked| tracked.status.service == service && tracked.status.environment == environment)
+        self.lock().places.contains_key(&(service.to_owned(), environment.to_owned()))
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().expect("no panic while held")
     }
+}
+
+impl Inner {
+    fn wait_no_longer(&mut self, number: u64, status: &ReleaseStatus) {
+        if self.waiting.remove(&number).is_none() {
+            return;
+        }
+        if let Entry::Occupied(mut count) = self.places.entry(place(status)) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
+}
+
+fn place(status: &ReleaseStatus) -> (String, String) {
+    (status.service.clone(), status.environment.clone())
 }
 
 #[cfg(test)]

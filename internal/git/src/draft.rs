@@ -121,7 +121,7 @@ impl<'a> Draft<'a> {
         }
         let tree = match root {
             Some(root) => root,
-            None => self.write_tree(&[], None)?,
+            None => self.write_tree(&[], None),
         };
         let (author, message) = (&edit.author, edit.message.as_str());
         let commit =
@@ -148,12 +148,18 @@ impl<'a> Draft<'a> {
             Operation::ReplaceDirectory { path, files } => {
                 let files = files.iter().map(|file| Ok((components(&file.path)?, file)));
                 let files = files.collect::<Result<Vec<_>, DraftError>>()?;
-                let directory = self.write_directory(&files)?.map(|id| (Mode::Directory, id));
-                self.set(root, &components(path)?, directory)
+                let path = components(path)?;
+                let (directory, name) = self.tree_around(root, &path)?;
+                let old = tree::find(&directory, name)?.filter(|entry| entry.mode == Mode::Directory);
+                let old = old.map(|entry| entry.id);
+                let new = self.write_directory(&files, old)?.map(|id| (Mode::Directory, id));
+                self.set(root, &path, new)
             }
             Operation::PutFile { path, contents, executable } => {
-                let file = self.write_blob(contents, *executable)?;
-                self.set(root, &components(path)?, Some(file))
+                let path = components(path)?;
+                let (directory, name) = self.tree_around(root, &path)?;
+                let file = self.write_blob(contents, *executable, name, &directory)?;
+                self.set(root, &path, Some(file))
             }
             Operation::Remove { path } => self.set(root, &components(path)?, None),
         }
@@ -167,7 +173,7 @@ impl<'a> Draft<'a> {
         value: Option<(Mode, ObjectId)>,
     ) -> Result<Option<ObjectId>, DraftError> {
         let [name, rest @ ..] = path else { return Err(DraftError::Path(String::new())) };
-        let raw = tree.map_or_else(|| Ok(Arc::default()), |id| Objects::tree(self, id))?;
+        let raw = self.tree_or_empty(tree)?;
         let old = tree::find(&raw, name.as_bytes())?.map(|entry| (entry.mode, entry.id));
         let new = if rest.is_empty() {
             value
@@ -183,55 +189,92 @@ impl<'a> Draft<'a> {
         if new_raw.is_empty() {
             return Ok(None);
         }
-        Ok(Some(self.write_tree(&new_raw, tree.map(|id| (id, &*raw)))?))
+        Ok(Some(self.write_tree(&new_raw, tree.map(|id| (id, &*raw)))))
     }
 
-    /// Writes files below one directory; `None` for no files.
-    fn write_directory(&mut self, files: &[(Vec<&str>, &File)]) -> Result<Option<ObjectId>, DraftError> {
+    /// The tree that the path's last name is in, empty when there is none, and that name.
+    fn tree_around<'p>(
+        &self,
+        root: Option<ObjectId>,
+        path: &[&'p str],
+    ) -> Result<(Arc<[u8]>, &'p [u8]), DraftError> {
+        let [directories @ .., name] = path else { return Err(DraftError::Path(String::new())) };
+        let mut id = root;
+        for directory in directories {
+            let Some(parent) = id else { break };
+            let raw = Objects::tree(self, parent)?;
+            let entry = tree::find(&raw, directory.as_bytes())?;
+            id = entry.filter(|entry| entry.mode == Mode::Directory).map(|entry| entry.id);
+        }
+        Ok((self.tree_or_empty(id)?, name.as_bytes()))
+    }
+
+    fn tree_or_empty(&self, id: Option<ObjectId>) -> Result<Arc<[u8]>, GitError> {
+        id.map_or_else(|| Ok(Arc::default()), |id| Objects::tree(self, id))
+    }
+
+    /// Writes files below one directory, of which there is an old one; `None` for no files.
+    fn write_directory(
+        &mut self,
+        files: &[(Vec<&str>, &File)],
+        old: Option<ObjectId>,
+    ) -> Result<Option<ObjectId>, DraftError> {
+        let old_raw = self.tree_or_empty(old)?;
         let mut entries = Vec::new();
         let mut subdirectories: HashMap<&str, Vec<(Vec<&str>, &File)>> = HashMap::new();
         for (path, file) in files {
             match path.as_slice() {
                 [name] => {
-                    let (mode, id) = self.write_blob(&file.contents, file.executable)?;
-                    entries.push((name.as_bytes(), mode, id));
+                    let name = name.as_bytes();
+                    let (mode, id) = self.write_blob(&file.contents, file.executable, name, &old_raw)?;
+                    entries.push((name, mode, id));
                 }
                 [name, rest @ ..] => subdirectories.entry(name).or_default().push((rest.to_vec(), *file)),
                 [] => return Err(DraftError::Path(file.path.clone())),
             }
         }
         for (name, files) in subdirectories {
-            if let Some(id) = self.write_directory(&files)? {
+            let old = tree::find(&old_raw, name.as_bytes())?;
+            let old = old.filter(|entry| entry.mode == Mode::Directory).map(|entry| entry.id);
+            if let Some(id) = self.write_directory(&files, old)? {
                 entries.push((name.as_bytes(), Mode::Directory, id));
             }
         }
         if entries.is_empty() {
             return Ok(None);
         }
-        Ok(Some(self.write_tree(&tree::from_entries(entries), None)?))
+        Ok(Some(self.write_tree(&tree::from_entries(entries), old.map(|id| (id, &*old_raw)))))
     }
 
-    fn write_tree(&mut self, raw: &[u8], old: Option<(ObjectId, &[u8])>) -> Result<ObjectId, GitError> {
+    /// What was at the same place before is in the store, and on the remote; whatever
+    /// else is there already is not looked for, because that takes longer than writing it twice.
+    fn write_tree(&mut self, raw: &[u8], old: Option<(ObjectId, &[u8])>) -> ObjectId {
         let id = ObjectId::of(Kind::Tree, raw);
+        if old.is_some_and(|(old, _)| old == id) {
+            return id;
+        }
         if let Entry::Vacant(vacant) = self.trees.entry(id) {
             vacant.insert(raw.into());
-            if !self.store.contains(id)? {
-                match old {
-                    Some(old) => self.pack.add_similar(Kind::Tree, id, raw, old),
-                    None => self.pack.add(Kind::Tree, id, raw),
-                }
+            match old {
+                Some(old) => self.pack.add_similar(Kind::Tree, id, raw, old),
+                None => self.pack.add(Kind::Tree, id, raw),
             }
         }
-        Ok(id)
+        id
     }
 
-    fn write_blob(&mut self, contents: &Bytes, executable: bool) -> Result<(Mode, ObjectId), GitError> {
+    fn write_blob(
+        &mut self,
+        contents: &Bytes,
+        executable: bool,
+        name: &[u8],
+        old: &[u8],
+    ) -> Result<(Mode, ObjectId), GitError> {
         let id = ObjectId::of(Kind::Blob, contents);
-        if let Entry::Vacant(vacant) = self.blobs.entry(id) {
+        let is_there = tree::find(old, name)?.is_some_and(|entry| entry.id == id);
+        if !is_there && let Entry::Vacant(vacant) = self.blobs.entry(id) {
             vacant.insert(contents.clone());
-            if !self.store.contains(id)? {
-                self.pack.add(Kind::Blob, id, contents);
-            }
+            self.pack.add(Kind::Blob, id, contents);
         }
         Ok((if executable { Mode::Executable } else { Mode::File }, id))
     }

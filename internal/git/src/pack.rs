@@ -17,6 +17,10 @@ const MAX_DEPTH: u32 = 40;
 /// Trees are mostly object ids, which do not compress: speed matters more.
 const LEVEL: Compression = Compression::fast();
 
+/// In bytes. Resetting the compressor takes longer than copying so little, and the
+/// differences of trees, most of what is so short, are object ids.
+const NOT_WORTH_COMPRESSING: usize = 256;
+
 pub(crate) struct Pack {
     body: Vec<u8>,
     /// Its state is large: making one for each object would cost more than compressing.
@@ -94,6 +98,9 @@ impl Pack {
     }
 
     fn compress(&mut self, mut data: &[u8]) {
+        if data.len() <= NOT_WORTH_COMPRESSING {
+            return self.store(data);
+        }
         self.compressor.reset();
         loop {
             self.body.reserve(data.len() / 2 + 64);
@@ -105,6 +112,16 @@ impl Pack {
             let read = self.compressor.total_in() - before;
             data = &data[usize::try_from(read).expect("no more than was given")..];
         }
+    }
+
+    /// As zlib stores what it does not compress (RFC 1950 and 1951): one final stored block.
+    fn store(&mut self, data: &[u8]) {
+        let length = u16::try_from(data.len()).expect("it is short");
+        self.body.extend_from_slice(&[0x78, 0x01, 0x01]);
+        self.body.extend_from_slice(&length.to_le_bytes());
+        self.body.extend_from_slice(&(!length).to_le_bytes());
+        self.body.extend_from_slice(data);
+        self.body.extend_from_slice(&zlib_rs::adler32::adler32(1, data).to_be_bytes());
     }
 
     /// The pack as it is sent and stored.

@@ -11,7 +11,7 @@ use std::{
 
 use crate::{
     GitError, ObjectId,
-    process::{Git, Running, complaint, quote},
+    process::{Git, complaint, quote},
     receive_pack::{Receiver, Update},
     store::{ObjectStore, reference},
 };

@@ -108,11 +108,6 @@ impl ObjectStore {
         }
     }
 
-    /// Whether the object is there, by a look that does not search for new packs.
-    pub(crate) fn contains(&self, id: ObjectId) -> Result<bool, GitError> {
-        self.with(|repository| Ok(repository.odb()?.exists_ext(id.into(), git2::OdbLookupFlags::NO_REFRESH)))
-    }
-
     pub(crate) fn commit(&self, id: ObjectId) -> Result<CommitData, GitError> {
         self.with(|repository| Ok(CommitData::from(&repository.find_commit(id.into())?)))
     }

@@ -38,10 +38,8 @@ const MAX_BATCH: usize = 500;
 const MAX_GATHERING: Duration = Duration::from_millis(50);
 /// How often it is looked whether one that was announced is not coming after all.
 const GATHERING_STEP: Duration = Duration::from_millis(1);
-/// How often a batch is made again because the remote moved meanwhile.
+/// How often in a row a batch is made again because the remote moved meanwhile.
 const MAX_ATTEMPTS: usize = 100;
-/// After so many attempts a batch is halved: a small one is ready sooner, before others push again.
-const ATTEMPTS_AS_A_WHOLE: usize = 3;
 /// What any interval is brought into, so that it neither busies the machine nor overflows.
 const MIN_INTERVAL: Duration = Duration::from_millis(10);
 const MAX_INTERVAL: Duration = Duration::from_hours(24);
@@ -141,6 +139,7 @@ impl Writer {
         let (requests, receiver) = mpsc::channel();
         let announced = Arc::<AtomicUsize>::default();
         let mut worker = Worker {
+            batch_limit: MAX_BATCH,
             declines: 0,
             announced: announced.clone(),
             last_push: Duration::ZERO,
@@ -212,6 +211,9 @@ impl Drop for Announced {
 }
 
 struct Worker {
+    /// The most changes in one batch: fewer after others were faster, because a small
+    /// batch is ready sooner; more again after it was in time.
+    batch_limit: usize,
     /// Declined pushes since the last accepted one.
     declines: usize,
     announced: Arc<AtomicUsize>,
@@ -323,36 +325,42 @@ impl Worker {
         }
     }
 
-    /// Writes a batch and answers each of its members.
-    fn write(&mut self, mut changes: Vec<Pending>) {
-        for attempt in 0..MAX_ATTEMPTS {
-            if attempt >= ATTEMPTS_AS_A_WHOLE && changes.len() > 1 {
-                return self.write_in_halves(changes);
-            }
+    /// Writes changes, in as few pushes as others let it, and answers each.
+    fn write(&mut self, changes: Vec<Pending>) {
+        let mut waiting = VecDeque::from(changes);
+        let mut attempts = 0;
+        while !waiting.is_empty() {
             self.wait_for_turn();
             // Nobody waits for those any more, and none of them was pushed.
-            changes.retain(|pending| !pending.answer.is_closed());
+            waiting.retain(|pending| !pending.answer.is_closed());
             let shared = self.shared.clone();
             let snapshot = shared.snapshot();
             let mut draft = Draft::new(&shared.store, snapshot.tip(), snapshot.root());
-            let (drafted, rest) = self.draft(&snapshot, &mut draft, changes);
-            match self.deliver(&snapshot, draft) {
-                Delivery::Done => answer(drafted),
+            let drafted = self.draft(&snapshot, &mut draft, &mut waiting);
+            let delivery = self.deliver(&snapshot, draft);
+            if !matches!(delivery, Delivery::Moved) {
+                attempts = 0;
+            }
+            match delivery {
+                Delivery::Done => {
+                    self.batch_limit = (self.batch_limit + self.batch_limit.div_ceil(2)).min(MAX_BATCH);
+                    answer(drafted);
+                }
                 Delivery::Moved => {
-                    changes = drafted.into_iter().map(|(pending, _)| pending).chain(rest).collect();
-                    continue;
+                    attempts += 1;
+                    self.batch_limit = (drafted.len() / 2).max(1);
+                    let drafted = drafted.into_iter().map(|(pending, _)| pending);
+                    waiting = drafted.chain(waiting).collect();
                 }
                 Delivery::Declined(reason) => self.write_declined(drafted, &reason),
                 Delivery::Unavailable(reason) => answer_all(drafted, &WriteError::Unavailable(reason)),
             }
-            if !rest.is_empty() {
-                self.write(rest);
+            if attempts == MAX_ATTEMPTS {
+                let reason = "the config repository is changed by others all the time; try again in a moment";
+                for pending in waiting.drain(..) {
+                    let _ = pending.answer.send(Err(WriteError::Unavailable(reason.to_owned())));
+                }
             }
-            return;
-        }
-        let reason = "the config repository is changed by others all the time; try again in a moment";
-        for pending in changes {
-            let _ = pending.answer.send(Err(WriteError::Unavailable(reason.to_owned())));
         }
     }
 
@@ -391,18 +399,20 @@ impl Worker {
         self.write(second);
     }
 
-    /// Drafts the changes, or as many of them as one batch may hold; the others are given back.
+    /// Drafts as many of the changes as one batch may hold.
     fn draft(
         &self,
         snapshot: &Snapshot,
         draft: &mut Draft<'_>,
-        changes: Vec<Pending>,
-    ) -> (Vec<Drafted>, Vec<Pending>) {
+        waiting: &mut VecDeque<Pending>,
+    ) -> Vec<Drafted> {
         let time = unix_time();
         let mut in_batch = HashMap::new();
-        let mut drafted = Vec::with_capacity(changes.len());
-        let mut changes = changes.into_iter();
-        for pending in changes.by_ref() {
+        let mut drafted = Vec::new();
+        while drafted.len() < self.batch_limit
+            && draft.size() <= MAX_BATCH_BYTES
+            && let Some(pending) = waiting.pop_front()
+        {
             let id = pending.change.release_id;
             let known = id.and_then(|id| in_batch.get(&id).copied().or(snapshot.history().commit_of(id)));
             let result = match known {
@@ -413,11 +423,8 @@ impl Worker {
                 in_batch.insert(id, *commit);
             }
             drafted.push((pending, result));
-            if draft.size() > MAX_BATCH_BYTES {
-                break;
-            }
         }
-        (drafted, changes.collect())
+        drafted
     }
 
     fn draft_one(&self, draft: &mut Draft<'_>, change: &Change, time: i64) -> Result<Outcome, WriteError> {

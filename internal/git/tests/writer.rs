@@ -240,7 +240,7 @@ async fn a_batch_that_others_outrun_every_time_is_written_in_parts() {
     assert!(written.iter().all(Result::is_ok), "{written:?}");
     let titles = fixture.origin.titles();
     let others = titles.iter().filter(|title| *title == "other").count();
-    // Twenty at once, then two times ten, three times each; five pass.
+    // Half as many after each time, half as many more after each success.
     assert!((1..=9).contains(&others), "{others} times outrun");
     assert_eq!(titles.len(), 1 + 20 + others);
     fixture.origin.assert_clean();

@@ -108,6 +108,10 @@ impl Storage for DirectoryStore {
         service: &'a Name,
         artifact_id: &'a Name,
     ) -> BoxFuture<'a, Result<Arc<Summary>, StorageError>> {
+        // One look at a file takes less time than handing it to another thread.
+        if let Some(summary) = self.inner.cached_summary(service, artifact_id) {
+            return Box::pin(std::future::ready(Ok(summary)));
+        }
         let key = (service.clone(), artifact_id.clone());
         Box::pin(self.in_turn(move |inner| inner.summary(&key.0, &key.1)))
     }
@@ -153,6 +157,11 @@ impl Storage for DirectoryStore {
 impl Inner {
     fn path(&self, service: &Name, artifact_id: &Name) -> PathBuf {
         self.artifacts.join(service.as_str()).join(artifact_id.as_str())
+    }
+
+    fn cached_summary(&self, service: &Name, artifact_id: &Name) -> Option<Arc<Summary>> {
+        let stamp = Stamp::of(&fs::metadata(self.path(service, artifact_id)).ok()?).ok()?;
+        self.cache.get(service, artifact_id, stamp)
     }
 
     fn summary(&self, service: &Name, artifact_id: &Name) -> Result<Arc<Summary>, StorageError> {
