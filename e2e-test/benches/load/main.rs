@@ -6,6 +6,7 @@ mod system;
 
 use std::{
     fs,
+    io::Write as _,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -151,7 +152,10 @@ fn store_artifacts(data: &Path, size: Size) -> anyhow::Result<()> {
         for artifact in 0..ARTIFACTS {
             let id = artifact_id(artifact);
             let zip = ArtifactBuilder::new(&name, &id).environment("staging").zip();
-            fs::write(directory.join(id), zip)?;
+            let mut file = fs::File::create(directory.join(id))?;
+            file.write_all(&zip)?;
+            // As the server does it: what is written later must not wait for this.
+            file.sync_all()?;
         }
     }
     Ok(())

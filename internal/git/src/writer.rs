@@ -34,6 +34,8 @@ use crate::{
 
 /// Bounds the memory of a batch and the time that its first member waits for its last.
 const MAX_BATCH: usize = 500;
+/// Fewer changes than this are not ready sooner: their number is not what takes the time.
+const MIN_BATCH_LIMIT: usize = 50;
 /// How long a push is held up at most for changes that are announced.
 const MAX_GATHERING: Duration = Duration::from_millis(50);
 /// How often it is looked whether one that was announced is not coming after all.
@@ -343,12 +345,14 @@ impl Worker {
             }
             match delivery {
                 Delivery::Done => {
-                    self.batch_limit = (self.batch_limit + self.batch_limit.div_ceil(2)).min(MAX_BATCH);
+                    self.batch_limit = (self.batch_limit * 2).min(MAX_BATCH);
                     answer(drafted);
                 }
                 Delivery::Moved => {
                     attempts += 1;
-                    self.batch_limit = (drafted.len() / 2).max(1);
+                    if drafted.len() > MIN_BATCH_LIMIT {
+                        self.batch_limit = (drafted.len() / 2).max(MIN_BATCH_LIMIT);
+                    }
                     let drafted = drafted.into_iter().map(|(pending, _)| pending);
                     waiting = drafted.chain(waiting).collect();
                 }
