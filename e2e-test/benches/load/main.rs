@@ -67,6 +67,8 @@ struct Figures {
     contended_release: f64,
     contended_hundred: f64,
     contended_five_hundred: f64,
+    later_push: f64,
+    later_release: f64,
     describe: f64,
     status: f64,
     cold_start: f64,
@@ -120,6 +122,16 @@ async fn measure(work: &Path, size: Size) -> anyhow::Result<Figures> {
     let contended_five_hundred = load.many(500).await?;
     writing.stop()?;
 
+    for _ in 0..A_YEAR / 500 {
+        load.many(500).await?;
+    }
+    let (mut later_pushes, mut later) = (Vec::new(), Vec::new());
+    let mut other = Other::new(&run.path().join("later"), &origin)?;
+    for _ in 0..SAMPLES {
+        later_pushes.push(other.push("yardstick")?);
+        later.push(load.one().await?.1);
+    }
+
     let memory = server.peak_memory()?;
     drop(load);
     Arc::into_inner(server).context("nobody else uses the server")?.stop()?;
@@ -135,6 +147,8 @@ async fn measure(work: &Path, size: Size) -> anyhow::Result<Figures> {
         contended_release: median(contended),
         contended_hundred,
         contended_five_hundred,
+        later_push: median(later_pushes),
+        later_release: median(later),
         describe,
         status,
         cold_start,
@@ -162,8 +176,10 @@ fn store_artifacts(data: &Path, size: Size) -> anyhow::Result<()> {
 }
 
 const SERVICES_UNDER_LOAD: usize = 200;
-/// More than a place is released to in one go: no release finds itself already done.
-const ARTIFACTS: usize = 6;
+/// More than a place is released to in two goes, each in any order: no release finds itself already done.
+const ARTIFACTS: usize = 12;
+/// After so many releases it is measured again what one takes.
+const A_YEAR: usize = 10_000;
 
 fn artifact_id(number: usize) -> String {
     format!("master-{number:010x}-0123456789")
@@ -233,6 +249,7 @@ struct Other {
 
 impl Other {
     fn new(directory: &Path, origin: &Path) -> anyhow::Result<Self> {
+        fs::create_dir_all(directory)?;
         git(directory, &["clone", "--quiet", "--bare", "--no-local", &url(origin), "other.git"])?;
         Ok(Self { clone: directory.join("other.git"), count: 0 })
     }
@@ -346,6 +363,9 @@ fn print_table(columns: &[(Size, Figures)]) {
     row("one release, another writer pushing 10/s", &ratio(|f| f.contended_release));
     row("100 releases, another writer pushing 10/s", &ratio(|f| f.contended_hundred));
     row("500 releases, another writer pushing 10/s", &ratio(|f| f.contended_five_hundred));
+    row("one release after 10,000, to a push then", &|f| {
+        format!("{:.2} ({:.0} ms)", f.later_release / f.later_push, f.later_release)
+    });
     say("");
     row("accepting a release, as the client sees it", &time(|f| f.accept));
     row("server's processor time per release (of 500)", &time(|f| f.work));

@@ -109,7 +109,7 @@ impl Running {
 
     /// Ends it, and says why talking to it failed.
     pub(crate) fn failure(mut self, git: &Git<'_>, error: &io::Error) -> GitError {
-        let took_too_long = self.watchdog.take().is_some_and(|watchdog| watchdog.disarm());
+        let took_too_long = self.watchdog.take().is_some_and(Watchdog::disarm);
         kill_with_children(&mut self.child);
         if took_too_long {
             return git.timed_out();

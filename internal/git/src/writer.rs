@@ -144,7 +144,6 @@ impl Writer {
             batch_limit: MAX_BATCH,
             declines: 0,
             announced: announced.clone(),
-            last_push: Duration::ZERO,
             maintenance: Maintenance::new(shared.clone()),
             shared,
             committer: options.committer.clone(),
@@ -219,8 +218,6 @@ struct Worker {
     /// Declined pushes since the last accepted one.
     declines: usize,
     announced: Arc<AtomicUsize>,
-    /// How long the last push took.
-    last_push: Duration,
     shared: Arc<Shared>,
     committer: Person,
     poll_interval: Duration,
@@ -280,8 +277,7 @@ impl Worker {
         let mut next = Some(first);
         let now = Instant::now();
         let turn = now + self.pace.delay(now);
-        // A push that is held up longer than it takes would not get faster by company.
-        let deadline = turn + (self.last_push / 2).min(MAX_GATHERING);
+        let deadline = turn + MAX_GATHERING;
         while let Some(request) = next {
             match request {
                 Request::Change(pending) => changes.push(pending),
@@ -446,8 +442,7 @@ impl Worker {
         let started = Instant::now();
         self.pace.pushed(started);
         let pushed = self.push(base, tip, &mut pack);
-        self.last_push = started.elapsed();
-        debug!(commits = commits.len(), seconds = self.last_push.as_secs_f64(), "pushed");
+        debug!(commits = commits.len(), seconds = started.elapsed().as_secs_f64(), "pushed");
         match pushed {
             Ok(Pushed::Accepted) => {
                 self.declines = 0;

@@ -95,7 +95,7 @@ impl<R: Read + Seek> Archive<R> {
         let mut files = Vec::new();
         for entry in self.entries.iter().filter(|entry| !entry.is_directory) {
             let Some(path) = entry.path_in_release(environment) else { continue };
-            let mut contents = Vec::new();
+            let mut contents = Vec::with_capacity(entry.likely_size());
             left -= unpack(&mut self.reader, entry, left, &mut contents)?
                 .ok_or(ArchiveError::TooBig(self.limits.max_unpacked_bytes))?;
             files.push(File {
@@ -128,6 +128,13 @@ impl<R: Read + Seek> Archive<R> {
 }
 
 impl Entry {
+    /// In bytes. What the archive claims is believed as far as it costs nothing.
+    fn likely_size(&self) -> usize {
+        const HARMLESS: u64 = 64 << 10;
+        let claimed = self.zipped.size().min(HARMLESS);
+        usize::try_from(claimed + 1).unwrap_or_default()
+    }
+
     fn new(zipped: ZipFileEntry<'_>) -> Result<Self, ArchiveError> {
         let name = String::from_utf8_lossy(zipped.name_raw()).into_owned();
         let is_directory = name.ends_with('/');
