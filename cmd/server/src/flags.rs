@@ -8,6 +8,7 @@ use release_storage::Limits;
 use url::Url;
 
 use crate::{
+    artifact_storage::S3Flags,
     http::{
         auth::{TokenList, Tokens},
         webhook::WebhookSecret,
@@ -44,6 +45,8 @@ pub(crate) struct StartFlags {
     pub(crate) broker: BrokerFlags,
     #[command(flatten)]
     pub(crate) artifacts: ArtifactFlags,
+    #[command(flatten)]
+    pub(crate) s3: S3Flags,
     #[command(flatten)]
     pub(crate) policies: PolicyFlags,
     #[command(flatten)]
@@ -313,6 +316,7 @@ mod tests {
             "--memory-queue-size=5",
             "--policy-branch-restrictions=prod=^master$,dev=^(master|develop)$",
             "--github-webhook-secret=secret",
+            "--s3-artifact-storage-bucket-name=acme-artifacts",
         ]);
         let flags = flags.ok().unwrap();
         assert_eq!(flags.timeout, Duration::from_secs(90));
@@ -336,6 +340,8 @@ mod tests {
             "--memory-queue-size=-1",
             "--artifact-filename=other.json",
             "--artifact-max-bytes=many",
+            "--s3-artifact-storage-bucket-name=A.B",
+            "--s3-artifact-storage-region=eu-west-1",
             "--log.development=perhaps",
             "--policy-branch-restrictions=prod",
             "--policy-branch-restrictions=prod=(",

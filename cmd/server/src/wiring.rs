@@ -8,12 +8,13 @@ use release_core::Person;
 use release_flow::{Backends, Dispatcher, Flow, Outbox, Retries};
 use release_git::{ConfigRepository, Credentials, Options, RemoteOptions, Writer};
 use release_notify::Notifiers;
-use release_storage::DirectoryStore;
+use release_storage::Notifications;
 use release_telemetry::Metrics;
 use tokio::{sync::watch, task::spawn_blocking};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    artifact_storage::{self, ArtifactStorage},
     flags::{BrokerFlags, BrokerType, GitFlags, StartFlags},
     http::{Backend, webhook::Webhook},
 };
@@ -22,12 +23,17 @@ use crate::{
 pub(crate) struct Background {
     dispatcher: Dispatcher,
     writer: Writer,
+    notifications: Option<Notifications>,
+    flow: Flow,
+    metrics: Metrics,
 }
 
 impl Background {
     /// Executes accepted events until `stop`; then finishes what is being written.
     pub(crate) async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
-        let Self { dispatcher, writer } = self;
+        let Self { dispatcher, writer, notifications, flow, metrics } = self;
+        let listening = notifications
+            .map(|notifications| artifact_storage::listen(notifications, flow, metrics, stop.clone()));
         let dispatcher_stop = dispatcher.stop_token();
         let dispatching = tokio::spawn(dispatcher.run());
         tokio::spawn(async move {
@@ -35,6 +41,9 @@ impl Background {
             dispatcher_stop.cancel();
         });
         dispatching.await.context("the execution of accepted events broke; start the server again")?;
+        if let Some(listening) = listening {
+            listening.await.context("listening for new artifacts broke; start the server again")?;
+        }
         spawn_blocking(move || writer.close()).await.context("the writer of the config repository broke")
     }
 }
@@ -49,15 +58,16 @@ pub(crate) async fn open(
     let data_dir = flags.data_dir();
     let broker = open_broker(&flags.broker, &data_dir.join("events.redb"))?;
     let outbox = open_outbox(flags, &data_dir, metrics.clone())?;
-    let store =
-        DirectoryStore::open(&data_dir.join("storage"), flags.external_url(port), flags.artifacts.limits())?;
+    let ArtifactStorage { storage, uploads, notifications } =
+        artifact_storage::open(flags, &data_dir, port).await?;
+    // Uploads to the server itself are always noticed.
+    metrics.set_artifact_notifications_up(notifications.is_none());
     let options = git_options(&flags.git, &data_dir, metrics.clone());
     let (repository, writer) = spawn_blocking(move || ConfigRepository::open(&options))
         .await
         .context("opening the config repository broke")??;
     tokio::spawn(observe_remote(repository.problem(), metrics.clone()));
 
-    let storage = Arc::new(store.clone());
     let restrictions = Arc::new(flags.policies.restrictions.clone());
     let (flow, dispatcher) = Flow::new(Backends {
         repository,
@@ -65,12 +75,13 @@ pub(crate) async fn open(
         storage,
         broker,
         outbox,
-        metrics,
+        metrics: metrics.clone(),
         restrictions,
     })
     .await?;
     let webhook = Webhook::new(flags.webhook.secret(), &flags.git.config_repo);
-    Ok((Backend { flow, store, webhook }, Background { dispatcher, writer }))
+    let background = Background { dispatcher, writer, notifications, flow: flow.clone(), metrics };
+    Ok((Backend { flow, uploads, webhook }, background))
 }
 
 /// Makes the directory that everything else is in. Nobody else may read it: it holds tokens and keys.

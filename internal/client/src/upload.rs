@@ -2,7 +2,10 @@ use std::{path::Path, time::Duration};
 
 use backon::Retryable as _;
 use release_api::REQUEST_ID_HEADER;
-use reqwest::{Url, header::CONTENT_LENGTH};
+use reqwest::{
+    Url,
+    header::{CONTENT_LENGTH, CONTENT_TYPE},
+};
 use tokio::fs::File;
 use uuid::Uuid;
 
@@ -16,6 +19,7 @@ use crate::{
 const UPLOAD_TIMEOUT: Duration = Duration::from_mins(15);
 /// The beginning of an artifact store's refusal says enough.
 const MAX_REFUSAL: usize = 64 * 1024;
+const ZIP: &str = "application/zip";
 const SHOWN_REFUSAL: usize = 300;
 
 impl Client {
@@ -40,6 +44,8 @@ impl Client {
             .timeout(UPLOAD_TIMEOUT)
             .header(REQUEST_ID_HEADER, request_id.to_string())
             .header("content-md5", md5)
+            // A bucket keeps it with the object.
+            .header(CONTENT_TYPE, ZIP)
             // S3 takes no chunked body.
             .header(CONTENT_LENGTH, size)
             .body(file);

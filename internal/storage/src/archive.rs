@@ -20,8 +20,9 @@ use zip::{
 };
 
 use crate::{
-    File, Limits, Summary,
+    File, Limits, StorageError, Summary,
     entry::{EntryProblem, check_path, check_tree, shown},
+    unavailable,
 };
 
 /// The longest `artifact.json`, in bytes.
@@ -32,6 +33,8 @@ const MAX_SPEC_BYTES: u64 = 1 << 20;
 pub enum ArchiveError {
     #[error("it is no zip archive, or it was cut off")]
     NotAZip,
+    #[error("it is longer than {0} bytes")]
+    ZipTooBig(u64),
     #[error("it has more than {0} files and directories")]
     TooManyFiles(usize),
     #[error("it unpacks to more than {0} bytes")]
@@ -78,6 +81,16 @@ impl<R: Read + Seek> Archive<R> {
     pub(crate) fn summary(&mut self) -> Result<Summary, ArchiveError> {
         let spec = Spec::from_json(&self.spec_bytes()?).map_err(ArchiveError::Spec)?;
         Ok(Summary { spec, environments: self.environments() })
+    }
+
+    /// The summary of this artifact, or an error when the archive is another one's.
+    pub(crate) fn summary_of(&mut self, service: &Name, artifact_id: &Name) -> Result<Summary, ArchiveError> {
+        let summary = self.summary()?;
+        let Spec { id, service: named, .. } = &summary.spec;
+        if id != artifact_id.as_str() || named != service.as_str() {
+            return Err(ArchiveError::OtherArtifact { id: id.clone(), service: named.clone() });
+        }
+        Ok(summary)
     }
 
     /// The directories at the top, sorted.
@@ -206,6 +219,15 @@ fn unpack(
     let length = io::copy(&mut unpacked.take(limit.saturating_add(1)), to)
         .map_err(|error| damaged(ZipError::Io(error)))?;
     Ok((length <= limit).then_some(length))
+}
+
+pub(crate) fn archive_error(service: &Name, artifact_id: &Name, problem: ArchiveError) -> StorageError {
+    match problem {
+        ArchiveError::Io(source) => unavailable("read an artifact")(source),
+        problem => {
+            StorageError::BadArtifact { service: service.clone(), artifact_id: artifact_id.clone(), problem }
+        }
+    }
 }
 
 fn not_a_zip(error: ZipError) -> ArchiveError {

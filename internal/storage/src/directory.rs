@@ -1,8 +1,8 @@
 //! Artifacts as files: `<directory>/artifacts/<service>/<artifact-id>`.
 
-mod cache;
 mod key;
 mod receive;
+mod stamp;
 #[cfg(test)]
 mod tests;
 
@@ -22,9 +22,13 @@ use tokio::sync::Semaphore;
 use url::Url;
 
 use crate::{
-    ArchiveError, Checksum, File, Limits, Storage, StorageError, Summary, archive::Archive, upload::Signer,
+    Checksum, File, Limits, MAX_SUMMARY_BYTES, Storage, StorageError, Summary,
+    archive::{Archive, archive_error},
+    cache::Cache,
+    unavailable,
+    upload::Signer,
 };
-use cache::{Cache, Stamp};
+use stamp::Stamp;
 
 /// How many zips are read or checked at once; others wait. Bounds the memory of
 /// hundreds of releases that come together.
@@ -45,7 +49,7 @@ struct Inner {
     uploads: PathBuf,
     limits: Limits,
     signer: Signer,
-    cache: Cache,
+    cache: Cache<Stamp, Arc<Summary>>,
     turns: Arc<Semaphore>,
 }
 
@@ -66,7 +70,7 @@ impl DirectoryStore {
             uploads,
             limits,
             signer,
-            cache: Cache::new(),
+            cache: Cache::new(MAX_SUMMARY_BYTES),
             turns: Arc::new(Semaphore::new(MAX_OPEN_ZIPS)),
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -168,14 +172,15 @@ impl Inner {
         let file = self.open_zip(service, artifact_id)?;
         let stamp = Stamp::of(&file.metadata().map_err(unavailable("read an artifact"))?)
             .map_err(unavailable("read an artifact"))?;
-        if let Some(summary) = self.cache.get(service, artifact_id, stamp) {
+        if let Some(summary) = self.cache.get(service, artifact_id, &stamp) {
             return Ok(summary);
         }
         let summary = Archive::open(BufReader::new(file), self.limits)
             .and_then(|mut archive| archive.summary())
             .map_err(|problem| archive_error(service, artifact_id, problem))?;
+        let bytes = summary.spec.to_json().len();
         let summary = Arc::new(summary);
-        self.cache.insert(service, artifact_id, stamp, summary.clone());
+        self.cache.insert(service, artifact_id, stamp, summary.clone(), bytes);
         Ok(summary)
     }
 
@@ -237,19 +242,6 @@ impl Inner {
             }
             _ => unavailable("read an artifact")(error),
         })
-    }
-}
-
-fn unavailable(action: &'static str) -> impl Fn(io::Error) -> StorageError {
-    move |source| StorageError::Unavailable { action, source }
-}
-
-fn archive_error(service: &Name, artifact_id: &Name, problem: ArchiveError) -> StorageError {
-    match problem {
-        ArchiveError::Io(source) => unavailable("read an artifact")(source),
-        problem => {
-            StorageError::BadArtifact { service: service.clone(), artifact_id: artifact_id.clone(), problem }
-        }
     }
 }
 

@@ -4,10 +4,12 @@
 //! this crate ever unpacks one to a disk.
 
 mod archive;
+mod cache;
 mod checksum;
 mod directory;
 mod entry;
 mod pack;
+mod s3;
 mod upload;
 
 use std::{io, sync::Arc};
@@ -22,7 +24,13 @@ pub use checksum::{Checksum, ChecksumError};
 pub use directory::DirectoryStore;
 pub use entry::EntryProblem;
 pub use pack::{PackError, Packed, pack};
+pub use s3::{
+    BucketName, BucketNameError, HandOver, Notifications, S3Error, S3Options, S3Store, StoredArtifact,
+};
 pub use upload::{UPLOAD_URL_LIFETIME, UploadError, UploadQuery};
+
+/// About this many bytes of specs are kept in memory.
+const MAX_SUMMARY_BYTES: u64 = 32 << 20;
 
 /// One file of a release.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,6 +123,10 @@ pub enum StorageError {
     /// The backend is away or the disk is full or broken; trying again may help.
     #[error("the artifact storage cannot {action}")]
     Unavailable { action: &'static str, source: io::Error },
+}
+
+fn unavailable(action: &'static str) -> impl Fn(io::Error) -> StorageError {
+    move |source| StorageError::Unavailable { action, source }
 }
 
 fn existing_text(environments: &[Name]) -> String {

@@ -33,6 +33,7 @@ pub struct Metrics {
     events_dead: IntGauge,
     batch_size: Histogram,
     remote_up: IntGauge,
+    artifact_notifications_up: IntGauge,
     notifications: IntCounterVec,
     notifications_pending: IntGaugeVec,
 }
@@ -77,6 +78,11 @@ impl Metrics {
                 &registry,
                 "release_manager_git_remote_up",
                 "1 when the last exchange with the config repository's remote worked, else 0.",
+            ),
+            artifact_notifications_up: gauge(
+                &registry,
+                "release_manager_artifact_notifications_up",
+                "1 while the server hears of new artifacts in the bucket, else 0.",
             ),
             notifications: register(&registry, notifications()),
             notifications_pending: register(&registry, notifications_pending()),
@@ -133,6 +139,11 @@ impl Metrics {
     /// Whether the last exchange with the remote worked.
     pub fn set_remote_up(&self, up: bool) {
         self.remote_up.set(i64::from(up));
+    }
+
+    /// Whether the server hears of what is stored in the bucket.
+    pub fn set_artifact_notifications_up(&self, up: bool) {
+        self.artifact_notifications_up.set(i64::from(up));
     }
 
     /// What became of a notification, or of one attempt (`retried`).
@@ -239,6 +250,7 @@ mod tests {
         metrics.set_events(3, 1);
         metrics.observe_batch(7);
         metrics.set_remote_up(true);
+        metrics.set_artifact_notifications_up(true);
         metrics.count_notification("slack", "delivered");
         metrics.add_pending_notifications("slack", 2);
 
@@ -254,6 +266,7 @@ mod tests {
             "release_manager_events_dead 1",
             "release_manager_git_batch_size_sum 7",
             "release_manager_git_remote_up 1",
+            "release_manager_artifact_notifications_up 1",
             r#"release_manager_notifications_total{notifier="slack",outcome="delivered"} 1"#,
             r#"release_manager_notifications_pending{notifier="slack"} 2"#,
         ] {

@@ -43,7 +43,8 @@ const UPLOAD_TIMEOUT: Duration = Duration::from_mins(15);
 /// What does the work behind the endpoints.
 pub(crate) struct Backend {
     pub(crate) flow: Flow,
-    pub(crate) store: DirectoryStore,
+    /// `None` when uploads go past the server.
+    pub(crate) uploads: Option<DirectoryStore>,
     pub(crate) webhook: Webhook,
 }
 

@@ -95,10 +95,7 @@ fn check_archive(
     artifact_id: &Name,
 ) -> Result<(), ArchiveError> {
     let mut archive = Archive::open(file, inner.limits)?;
-    let spec = archive.summary()?.spec;
-    if spec.id != artifact_id.as_str() || spec.service != service.as_str() {
-        return Err(ArchiveError::OtherArtifact { id: spec.id, service: spec.service });
-    }
+    archive.summary_of(service, artifact_id)?;
     archive.verify()
 }
 

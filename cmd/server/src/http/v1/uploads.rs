@@ -28,8 +28,9 @@ pub(super) async fn receive(
 
     let Query(query) = query.map_err(|_| ApiError::Upload(UploadError::BadSignature))?;
     let content_md5 = headers.get(CONTENT_MD5).and_then(|value| value.to_str().ok());
-    let Backend { store, flow, .. } = state.backend()?;
-    store
+    let Backend { uploads, flow, .. } = state.backend()?;
+    let uploads = uploads.as_ref().ok_or(ApiError::NoSuchRoute)?;
+    uploads
         .receive(&service, &artifact_id, &query, content_md5, body.into_data_stream(), Utc::now())
         .await
         .map_err(ApiError::Upload)?;
