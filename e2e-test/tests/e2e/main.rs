@@ -12,6 +12,7 @@ mod crashes_of_uploads;
 mod notifications;
 mod outages;
 mod races;
+mod s3;
 mod shutdown;
 mod walkthrough;
 mod webhook;

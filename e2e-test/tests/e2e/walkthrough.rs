@@ -11,13 +11,13 @@ use crate::harness::{Artifact, Audience, Content, History, Order, Run, Server, S
 const KUSTOMIZATION: &str = "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\n";
 
 /// A directory in which somebody types commands; also the root of a CI job.
-struct Desk {
+pub(crate) struct Desk {
     directory: TempDir,
     environment: Vec<(&'static str, String)>,
 }
 
 impl Desk {
-    fn at(server: &Server) -> Self {
+    pub(crate) fn at(server: &Server) -> Self {
         let environment = vec![
             ("HAMCTL_URL", server.url("")),
             ("HAMCTL_AUTH_TOKEN", server.token(Audience::Hamctl)),
@@ -42,19 +42,19 @@ impl Desk {
         run(command).await
     }
 
-    async fn types(&self, line: &str) -> Run {
+    pub(crate) async fn types(&self, line: &str) -> Run {
         self.type_with(line, &[]).await
     }
 
     /// `environment=artifact` of all environments.
-    async fn running(&self, service: &str) -> String {
+    pub(crate) async fn running(&self, service: &str) -> String {
         let template = "{{ range .Environments }}{{ .Name }}={{ .Tag }} {{ end }}";
         let line = format!("hamctl status --service {service} --template");
         self.type_with(&line, &[template]).await.ok().trim().to_owned()
     }
 
     /// A CI job that builds and pushes one artifact of `payments`.
-    async fn build(&self, id: &str) {
+    pub(crate) async fn build(&self, id: &str) {
         let _ = fs::remove_file(self.path().join("artifact.json"));
         for environment in ["dev", "prod"] {
             let directory = self.path().join(environment);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::DateTime;
+use chrono::{DateTime, TimeDelta};
 use release_core::{
     Spec,
     artifact::{Image, Stage, StageData, Test, TestResults},
@@ -59,6 +59,13 @@ impl ArtifactBuilder {
     #[must_use]
     pub fn provider(mut self, provider: &str) -> Self {
         provider.clone_into(&mut self.spec.application.provider);
+        self
+    }
+
+    /// When CI ended, in minutes after it usually does.
+    #[must_use]
+    pub fn later(mut self, minutes: i64) -> Self {
+        self.spec.ci.end += TimeDelta::minutes(minutes);
         self
     }
 

@@ -2,4 +2,6 @@
 
 pub mod artifact;
 pub mod fake;
+pub mod faults;
 pub mod origin;
+pub mod s3;

@@ -41,6 +41,7 @@ impl Audience {
 #[derive(Debug, Default)]
 pub(crate) struct Setup<'a> {
     pub(crate) flags: &'a [&'a str],
+    pub(crate) environment: &'a [(&'a str, &'a str)],
     /// Where the server finds programs before it looks anywhere else.
     pub(crate) path: Option<&'a Path>,
 }
@@ -225,6 +226,7 @@ fn command(directory: &Path, port: u16, origin: &Origin, setup: &Setup<'_>) -> C
         .env("PATH", std::env::join_paths(path).expect("directories"))
         .env("HOME", directory)
         .env("GIT_CONFIG_NOSYSTEM", "1")
+        .envs(setup.environment.iter().copied())
         .current_dir(directory)
         .stdin(Stdio::null())
         .stdout(Stdio::null());

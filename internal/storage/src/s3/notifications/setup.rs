@@ -20,6 +20,8 @@ use crate::s3::trouble::Trouble;
 
 /// Ours among the notifications of a bucket.
 const NOTIFICATION: &str = "release-manager-new-artifacts";
+/// For how long servers may be away without missing anything: 14 days, which is the most.
+const RETENTION_SECONDS: &str = "1209600";
 /// The only region that must not be named when a bucket is made.
 const NAMELESS_REGION: &str = "us-east-1";
 
@@ -66,7 +68,9 @@ impl Notifications {
                 if matches!(error.as_service_error(), Some(GetQueueUrlError::QueueDoesNotExist(_))) => {}
             Err(error) => return Err(failed("queue")(error)),
         }
-        let created = self.sqs.create_queue().queue_name(&name).send().await.map_err(failed("queue"))?;
+        let create = self.sqs.create_queue().queue_name(&name);
+        let create = create.attributes(QueueAttributeName::MessageRetentionPeriod, RETENTION_SECONDS);
+        let created = create.send().await.map_err(failed("queue"))?;
         tracing::info!(queue = name, "made the queue of the bucket's notifications");
         Ok(created.queue_url.unwrap_or_default())
     }
