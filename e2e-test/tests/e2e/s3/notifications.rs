@@ -2,17 +2,11 @@
 
 use release_testing::{artifact::ArtifactBuilder, faults::Fault, origin::Origin};
 
-use super::{Cloud, until_current};
-use crate::harness::{Artifact, Audience, LONG, SHORT, Server, until};
+use super::{Cloud, notifications_up, until_current};
+use crate::harness::{Artifact, Audience, LONG, SHORT, until};
 
 fn artifact(service: &str, id: &str, minutes: i64) -> Artifact {
     Artifact::built_by(&ArtifactBuilder::new(service, id).later(minutes))
-}
-
-async fn notifications_up(server: &Server) -> Option<bool> {
-    let metrics = server.http.get(server.url("/metrics")).send().await.ok()?.text().await.ok()?;
-    let line = metrics.lines().find(|line| line.starts_with("release_manager_artifact_notifications_up "))?;
-    Some(line.ends_with(" 1"))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,7 +4,7 @@ use release_testing::origin::Origin;
 use serde_json::json;
 
 use super::{Cloud, until_current};
-use crate::harness::{Artifact, Order};
+use crate::harness::Artifact;
 
 const SETUP: &str = "
 attributes = sqs.get_queue_attributes(QueueUrl=queue(), AttributeNames=['All'])['Attributes']
@@ -55,7 +55,6 @@ async fn what_a_plain_client_stored_is_released() {
     server.auto_release("Søren+1").await;
     cloud.plain("put('Søren+1', 'master-1-2')", &[]).await;
     until_current(&origin, "Søren+1", "master-1-2").await;
-    server.accepted(&Order::new("svc", "dev", "master-1-2")).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

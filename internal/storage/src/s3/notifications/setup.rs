@@ -28,9 +28,11 @@ const NAMELESS_REGION: &str = "us-east-1";
 impl Notifications {
     /// The queue's URL. Safe to repeat, also by several servers at once.
     pub(super) async fn set_up(&self) -> Result<String, NotificationError> {
+        // The queue first, so that a new bucket is hardly a moment without notifications; but a bucket
+        // without them is better than none.
+        let queue = self.make_queue().await;
         self.make_bucket().await?;
-        let url = self.make_queue().await?;
-        let arn = self.allow_bucket_to_send(&url).await?;
+        let (url, arn) = queue?;
         self.notify(&arn).await?;
         Ok(url)
     }
@@ -60,7 +62,14 @@ impl Notifications {
         }
     }
 
-    async fn make_queue(&self) -> Result<String, NotificationError> {
+    /// Its URL and ARN.
+    async fn make_queue(&self) -> Result<(String, String), NotificationError> {
+        let url = self.queue_url().await?;
+        let arn = self.allow_bucket_to_send(&url).await?;
+        Ok((url, arn))
+    }
+
+    async fn queue_url(&self) -> Result<String, NotificationError> {
         let name = self.bucket.queue();
         match self.sqs.get_queue_url().queue_name(&name).send().await {
             Ok(found) => return Ok(found.queue_url.unwrap_or_default()),
