@@ -20,7 +20,7 @@ build: ## Build server, hamctl and artifact for use, in target/release
 	@echo "Built server, hamctl and artifact in target/release."
 
 test: ## Run every test, against real git repositories and real processes
-	.ci/install
+	.ci/install test
 	cargo build --locked --workspace --all-targets
 	cargo test --locked --workspace
 	@echo "All tests passed."

@@ -33,7 +33,7 @@ pub(crate) struct S3Flags {
         value_parser = release_client::parse_base_url, requires = "bucket"
     )]
     endpoint: Option<Url>,
-    /// Region of the bucket and its queue [default: what the SDK finds, such as AWS_REGION]
+    /// Region of the bucket and its queue [default: what the SDK finds]
     #[arg(
         long = "s3-artifact-storage-region",
         env = "S3_ARTIFACT_STORAGE_REGION",
@@ -74,8 +74,9 @@ pub(crate) async fn open(flags: &StartFlags, data_dir: &Path, port: u16) -> anyh
         path_style: *path_style,
         limits,
     };
-    let (store, notifications) = S3Store::new(options).await?;
-    notifications.prepare().await;
+    // Boxed: the SDK's futures are large.
+    let (store, notifications) = Box::pin(S3Store::new(options)).await?;
+    Box::pin(notifications.prepare()).await;
     Ok(ArtifactStorage { storage: Arc::new(store), uploads: None, notifications: Some(notifications) })
 }
 

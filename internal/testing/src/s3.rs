@@ -1,4 +1,4 @@
-//! A real S3 and SQS on a port of this machine: LocalStack without its container.
+//! A real S3 and SQS on a port of this machine: `LocalStack` without its container.
 
 use std::{
     fs,

@@ -1,9 +1,11 @@
 //! Notifications that come twice, late, or broken.
 
+use std::time::Duration;
+
 use release_testing::{artifact::ArtifactBuilder, faults::Fault, origin::Origin};
 
 use super::{Cloud, notifications_up, until_current};
-use crate::harness::{Artifact, Audience, LONG, SHORT, until};
+use crate::harness::{Artifact, Audience, History, LONG, SHORT, until};
 
 fn artifact(service: &str, id: &str, minutes: i64) -> Artifact {
     Artifact::built_by(&ArtifactBuilder::new(service, id).later(minutes))
@@ -83,4 +85,33 @@ async fn what_is_stored_while_no_server_runs_is_released_by_the_next() {
     until_current(&origin, "svc", "master-1-2").await;
     let events = server.client(Audience::Hamctl).events().await.expect("the queue");
     assert!(events.dead.is_empty(), "{events:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_server_forgets_no_notification() {
+    const SERVICES: usize = 6;
+    const KILLS: u64 = 8;
+    let (origin, cloud) = (Origin::new(), Cloud::new().await);
+    let mut server = cloud.server(&origin).await;
+    for service in 0..SERVICES {
+        server.auto_release(&format!("svc-{service}")).await;
+    }
+    for kill in 0..KILLS {
+        let script = format!(
+            "for service in range({SERVICES}): put(f'svc-{{service}}', 'master-{kill}-1', end='2026-01-01T00:0{kill}:00Z')"
+        );
+        cloud.plain(&script, &[]).await;
+        // At another point of its way each time.
+        tokio::time::sleep(Duration::from_millis(kill * 15)).await;
+        server.kill();
+        server.restart().await;
+    }
+    for service in 0..SERVICES {
+        until_current(&origin, &format!("svc-{service}"), &format!("master-{}-1", KILLS - 1)).await;
+    }
+    cloud.queue_is_empty().await;
+    server.drained().await;
+    let releases = History::of(&origin).releases();
+    assert!(releases.values().all(|commits| *commits == 1), "twice: {releases:?}");
+    origin.assert_clean();
 }

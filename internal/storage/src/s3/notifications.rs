@@ -26,7 +26,7 @@ const VISIBILITY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Less, so that nobody else gets a message that is being handed over.
 const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(20);
 const MIN_DELAY: Duration = Duration::from_millis(500);
-const MAX_DELAY: Duration = Duration::from_secs(15);
+const MAX_DELAY: Duration = Duration::from_secs(5);
 
 /// An artifact that was stored. Told at least once, in any order.
 #[derive(Debug, Clone, PartialEq, Eq)]
