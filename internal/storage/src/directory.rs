@@ -165,7 +165,7 @@ impl Inner {
 
     fn cached_summary(&self, service: &Name, artifact_id: &Name) -> Option<Arc<Summary>> {
         let stamp = Stamp::of(&fs::metadata(self.path(service, artifact_id)).ok()?).ok()?;
-        self.cache.get(service, artifact_id, stamp)
+        self.cache.get(service, artifact_id, &stamp)
     }
 
     fn summary(&self, service: &Name, artifact_id: &Name) -> Result<Arc<Summary>, StorageError> {
