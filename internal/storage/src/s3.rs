@@ -306,3 +306,24 @@ fn key(service: &Name, artifact_id: &Name) -> String {
 fn failed(action: &'static str, trouble: Trouble) -> StorageError {
     unavailable(action)(trouble.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ended(minutes: i64) -> Arc<Summary> {
+        let mut spec = Spec::default();
+        spec.ci.end += chrono::TimeDelta::minutes(minutes);
+        Arc::new(Summary { spec, environments: Vec::new() })
+    }
+
+    #[test]
+    fn of_artifacts_of_one_second_the_later_build_is_newer() {
+        let (old, new, older_second) = (ended(1), ended(2), ended(3));
+        let found = vec![(7, old.clone()), (7, new.clone()), (6, older_second)];
+        let newest = Newest { count: 2, found };
+        assert!(newest.is_complete_before(5));
+        assert!(!newest.is_complete_before(6), "one of the same second may be newer");
+        assert_eq!(newest.sorted(), [new, old]);
+    }
+}

@@ -208,3 +208,6 @@ fn delays() -> impl Iterator<Item = Duration> {
     let backoff = ExponentialBuilder::default().with_min_delay(MIN_DELAY).with_max_delay(MAX_DELAY);
     backoff.with_jitter().without_max_times().build()
 }
+
+#[cfg(test)]
+mod tests;
