@@ -248,13 +248,12 @@ fn read_line(output: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
 mod tests {
     use super::*;
 
-    fn ssh(host: &str, port: Option<u16>, repository: &str) -> Option<Receiver> {
-        Some(Receiver::Ssh { host: host.into(), port, repository: repository.into() })
-    }
-
     #[test]
     fn addresses_are_understood_as_git_does() {
         let here = |path: &str| Some(Receiver::Here { repository: path.into() });
+        let ssh = |host: &str, port, repository: &str| {
+            Some(Receiver::Ssh { host: host.into(), port, repository: repository.into() })
+        };
         let cases = [
             ("/srv/config.git", here("/srv/config.git")),
             ("file:///srv/my%20config.git", here("/srv/my config.git")),
@@ -281,9 +280,8 @@ mod tests {
     #[test]
     fn a_report_says_whether_the_branch_moved() {
         let lines = |lines: &[&str]| {
-            let encoded: String =
-                lines.iter().map(|line| format!("{:04x}{line}\n", line.len() + 5)).collect();
-            (encoded + "0000").into_bytes()
+            let lines = lines.iter().map(|line| format!("{:04x}{line}\n", line.len() + 5));
+            (lines.collect::<Vec<_>>().concat() + "0000").into_bytes()
         };
         let read = |report: &[&str]| read_report(&mut lines(report).as_slice()).map_err(|error| error.kind());
         assert_eq!(read(&["unpack ok", "ok refs/heads/main"]), Ok(None));
