@@ -11,7 +11,7 @@ use std::{
 };
 
 use futures::future::join_all;
-use release_testing::origin::Origin;
+use release_testing::origin::{Origin, OtherClone};
 use uuid::Uuid;
 
 use crate::harness::{Answer, Artifact, Audience, Content, History, Order, Server, WorkingCopy};
@@ -22,12 +22,12 @@ const ENVIRONMENTS: [&str; 3] = ["dev", "staging", "prod"];
 /// artifact. Some are the same again, which is one commit or none.
 const RELEASES: [(usize, usize); 10] =
     [(0, 0), (0, 1), (0, 2), (0, 2), (1, 0), (1, 1), (1, 1), (2, 0), (2, 1), (2, 2)];
-/// About ten commits a second, as many as a busy company's other programs make.
-const OTHER_WRITER_INTERVAL: Duration = Duration::from_millis(80);
+/// Ten pushes a second, more than a busy company's other programs make.
+const OTHER_WRITER_INTERVAL: Duration = Duration::from_millis(100);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_of_500_releases_is_one_commit_while_another_program_pushes() {
-    let origin = Arc::new(Origin::new());
+    let origin = Origin::new();
     let server = Server::start(&origin).await;
     let artifacts: Vec<Vec<Artifact>> = (0..SERVICES).map(artifacts).collect();
     join_all(artifacts.iter().flatten().map(|artifact| server.push(artifact))).await;
@@ -139,34 +139,33 @@ fn artifact(service: &str, build: usize, is_large: bool) -> Artifact {
     Artifact::of_files(service, &id, &files)
 }
 
-/// Somebody else, who commits to the branch, each time on top of what is there.
+/// Somebody else, who pushes to the branch from a clone, each time on top of what is there.
 struct OtherWriter {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<Vec<String>>,
 }
 
 impl OtherWriter {
-    fn start(origin: &Arc<Origin>) -> Self {
-        let origin = origin.clone();
+    fn start(origin: &Origin) -> Self {
+        let clone = OtherClone::of(origin);
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let thread = std::thread::spawn(move || {
             let mut written = Vec::new();
             while !stopped.load(Ordering::Relaxed) {
                 let title = format!("note {}", written.len());
-                let started = Instant::now();
-                origin.commit(&title, &[(&format!("notes/{}", written.len()), &title)]);
+                let due = Instant::now() + OTHER_WRITER_INTERVAL;
+                clone.push(&title, &[(&format!("notes/{}", written.len()), &title)]);
                 written.push(title);
-                // A rate, not a wait for something. A machine that is busy slows the server's git
-                // down, too: who commits as often as ever then leaves it no gap to push in.
-                std::thread::sleep(OTHER_WRITER_INTERVAL.max(started.elapsed() * 5));
+                // A rate, not a wait for something.
+                std::thread::sleep(due.saturating_duration_since(Instant::now()));
             }
             written
         });
         Self { stop, thread }
     }
 
-    /// The titles of all commits that were made.
+    /// The titles of all commits that were pushed.
     fn stop(self) -> Vec<String> {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().expect("every commit came through in the end")

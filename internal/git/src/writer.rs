@@ -456,32 +456,24 @@ impl Worker {
         }
     }
 
-    /// Sends the pack as it is. Should the remote not take it although the branch
-    /// is where it was, `git push` has the last word: it sends again what others
-    /// may have made the remote forget, and knows every transport. The objects
-    /// come into the local copy only when they are, or may be, on the remote.
+    /// Sends the pack as it is; by `git push` where only that can, or a server does
+    /// not talk to us. The objects come into the local copy only when they are, or
+    /// may be, on the remote.
     fn push(&self, base: &Snapshot, tip: ObjectId, pack: &mut FinishedPack) -> Result<Pushed, GitError> {
         let Shared { remote, store, branch, .. } = &*self.shared;
         match remote.push_pack(store.path(), branch, base.tip(), tip, pack.bytes()) {
-            None => {}
-            Some(Ok(Pushed::Accepted)) => return store.add(pack).map(|()| Pushed::Accepted),
-            Some(Err(error @ GitError::Timeout { .. })) => return Err(error),
-            Some(refused) => {
-                self.shared.fetch()?;
-                if self.shared.snapshot().tip() != base.tip() {
-                    return refused;
-                }
+            Some(Ok(Pushed::Accepted)) => store.add(pack).map(|()| Pushed::Accepted),
+            Some(answer @ (Ok(Pushed::Refused(_)) | Err(GitError::Timeout { .. }))) => answer,
+            None | Some(Err(_)) => {
+                store.add(pack)?;
+                remote.push(store.path(), branch, base.tip(), tip)
             }
         }
-        store.add(pack)?;
-        remote.push(store.path(), branch, base.tip(), tip)
     }
 
     /// The push was refused: because the branch is elsewhere, or by a hook.
     fn after_refusal(&mut self, base: &Snapshot, reason: String) -> Delivery {
-        if self.shared.snapshot().tip() == base.tip()
-            && let Err(error) = self.shared.fetch()
-        {
+        if let Err(error) = self.shared.fetch() {
             return Delivery::Unavailable(full_message(&error));
         }
         if self.shared.snapshot().tip() == base.tip() {

@@ -348,6 +348,20 @@ async fn a_rewritten_history_is_noticed_and_read_again() {
 }
 
 #[tokio::test]
+async fn what_the_remote_has_forgotten_is_sent_again() {
+    let fixture = open(Origin::new());
+    let first = fixture.origin.head();
+    let files = || vec![file("a.yaml", "one and the same"), file("b.yaml", "another")];
+    fixture.writer.write(release("api", "1", files())).await.unwrap();
+    fixture.origin.git(&["update-ref", "refs/heads/main", &first]);
+    fixture.origin.git(&["-c", "gc.reflogExpire=now", "gc", "--quiet", "--prune=now"]);
+    fixture.writer.fetch().await.unwrap();
+    let commit = commit_id(fixture.writer.write(release("api", "2", files())).await);
+    assert_eq!(fixture.origin.head(), commit);
+    fixture.origin.assert_clean();
+}
+
+#[tokio::test]
 async fn a_restart_reads_only_what_is_new_and_a_damaged_copy_is_cloned_again() {
     let fixture = open(Origin::new());
     fixture.writer.write(simple_release("api", "1")).await.unwrap();

@@ -9,7 +9,7 @@ mod tests;
 use std::{
     cmp::Reverse,
     fs,
-    io::{self, BufReader, ErrorKind},
+    io::{self, Cursor, ErrorKind, Read},
     path::{Path, PathBuf},
     sync::Arc,
     time::SystemTime,
@@ -23,7 +23,7 @@ use url::Url;
 
 use crate::{
     Checksum, File, Limits, MAX_SUMMARY_BYTES, Storage, StorageError, Summary,
-    archive::{Archive, archive_error},
+    archive::{Archive, ArchiveError, archive_error},
     cache::Cache,
     unavailable,
     upload::Signer,
@@ -175,7 +175,8 @@ impl Inner {
         if let Some(summary) = self.cache.get(service, artifact_id, &stamp) {
             return Ok(summary);
         }
-        let summary = Archive::open(BufReader::new(file), self.limits)
+        let summary = self
+            .archive(file)
             .and_then(|mut archive| archive.summary())
             .map_err(|problem| archive_error(service, artifact_id, problem))?;
         let bytes = summary.spec.to_json().len();
@@ -187,12 +188,23 @@ impl Inner {
     fn files(&self, service: &Name, artifact_id: Name, environment: Name) -> Result<Vec<File>, StorageError> {
         let file = self.open_zip(service, &artifact_id)?;
         let bad = |problem| archive_error(service, &artifact_id, problem);
-        let mut archive = Archive::open(BufReader::new(file), self.limits).map_err(bad)?;
+        let mut archive = self.archive(file).map_err(bad)?;
         archive.files(&environment).map_err(bad)?.ok_or_else(|| StorageError::UnknownEnvironment {
             existing: archive.environments(),
             artifact_id,
             environment,
         })
+    }
+
+    /// Reads all of the zip first: its reader jumps to and fro for every entry.
+    fn archive(&self, file: fs::File) -> Result<Archive<Cursor<Vec<u8>>>, ArchiveError> {
+        let limit = self.limits.max_zip_bytes;
+        let mut zip = Vec::new();
+        file.take(limit.saturating_add(1)).read_to_end(&mut zip).map_err(ArchiveError::Io)?;
+        if zip.len() as u64 > limit {
+            return Err(ArchiveError::ZipTooBig(limit));
+        }
+        Archive::open(Cursor::new(zip), self.limits)
     }
 
     fn newest(

@@ -49,35 +49,9 @@ impl Origin {
     }
 
     pub fn commit_on(&self, branch: &str, message: &str, files: &[(&str, &str)]) -> String {
-        loop {
-            let parent = self.try_git(&["rev-parse", "--quiet", "--verify", &format!("refs/heads/{branch}")]);
-            let mut stream = format!(
-                "commit refs/heads/{branch}\ncommitter Other <other@example.com> now\ndata {}\n{message}\n",
-                message.len()
-            );
-            if let Some(parent) = &parent {
-                let _ = writeln!(stream, "from {parent}");
-            }
-            for (path, contents) in files {
-                let _ = write!(stream, "M 100644 inline {path}\ndata {}\n{contents}\n", contents.len());
-            }
-            // Fails when somebody else was faster.
-            if self.fast_import(&stream) {
-                return self.head_of(branch);
-            }
-        }
-    }
-
-    fn fast_import(&self, stream: &str) -> bool {
-        let mut child = Command::new("git")
-            .args(["fast-import", "--quiet", "--date-format=now"])
-            .current_dir(self.path())
-            .stdin(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("git fast-import");
-        child.stdin.take().expect("piped").write_all(stream.as_bytes()).expect("git reads");
-        child.wait().expect("git ends").success()
+        // Fails when somebody else was faster.
+        while !commit_in(&self.path(), branch, message, files) {}
+        self.head_of(branch)
     }
 
     /// The id of the newest commit.
@@ -91,12 +65,7 @@ impl Origin {
 
     /// The output of a git command in the repository, without the line break at its end.
     pub fn git(&self, arguments: &[&str]) -> String {
-        self.try_git(arguments).unwrap_or_else(|| panic!("git {arguments:?} failed"))
-    }
-
-    fn try_git(&self, arguments: &[&str]) -> Option<String> {
-        let output = Command::new("git").args(arguments).current_dir(self.path()).output().expect("git runs");
-        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
+        try_git(&self.path(), arguments).unwrap_or_else(|| panic!("git {arguments:?} failed"))
     }
 
     /// The contents of a file in the newest commit.
@@ -173,6 +142,63 @@ impl Default for Origin {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// Somebody else's clone of an [`Origin`].
+pub struct OtherClone {
+    directory: TempDir,
+}
+
+impl OtherClone {
+    pub fn of(origin: &Origin) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let clone = ["clone", "--quiet", "--bare", &origin.url(), "."];
+        run(Command::new("git").args(clone).current_dir(directory.path()));
+        Self { directory }
+    }
+
+    /// Commits files on top of what the origin has, and pushes; again when somebody else was faster.
+    pub fn push(&self, message: &str, files: &[(&str, &str)]) {
+        let branch = format!("refs/heads/{BRANCH}");
+        let fetch = ["fetch", "--quiet", "origin", &format!("+{branch}:{branch}")];
+        let push = ["push", "--quiet", "origin", &branch];
+        loop {
+            try_git(self.directory.path(), &fetch).expect("the origin is there");
+            assert!(commit_in(self.directory.path(), BRANCH, message, files), "nobody else commits here");
+            if try_git(self.directory.path(), &push).is_some() {
+                return;
+            }
+        }
+    }
+}
+
+/// Commits files on top of a repository's branch; `false` when the branch moved meanwhile.
+fn commit_in(repository: &Path, branch: &str, message: &str, files: &[(&str, &str)]) -> bool {
+    let parent = try_git(repository, &["rev-parse", "--quiet", "--verify", &format!("refs/heads/{branch}")]);
+    let mut stream = format!(
+        "commit refs/heads/{branch}\ncommitter Other <other@example.com> now\ndata {}\n{message}\n",
+        message.len()
+    );
+    if let Some(parent) = &parent {
+        let _ = writeln!(stream, "from {parent}");
+    }
+    for (path, contents) in files {
+        let _ = write!(stream, "M 100644 inline {path}\ndata {}\n{contents}\n", contents.len());
+    }
+    let mut child = Command::new("git")
+        .args(["fast-import", "--quiet", "--date-format=now"])
+        .current_dir(repository)
+        .stdin(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("git fast-import");
+    child.stdin.take().expect("piped").write_all(stream.as_bytes()).expect("git reads");
+    child.wait().expect("git ends").success()
+}
+
+fn try_git(repository: &Path, arguments: &[&str]) -> Option<String> {
+    let output = Command::new("git").args(arguments).current_dir(repository).output().expect("git runs");
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
 }
 
 fn run(command: &mut Command) {
