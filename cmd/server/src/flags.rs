@@ -4,6 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum, builder::BoolishValueParser};
 use release_core::{artifact, policy::GlobalRestrictions};
+use release_git::SigningOptions;
 use release_storage::Limits;
 use url::Url;
 
@@ -143,6 +144,13 @@ pub(crate) struct GitFlags {
     /// E-mail address of the committer in the config repository
     #[arg(long, default_value = "release-manager@localhost", value_name = "E-MAIL")]
     pub(crate) git_email: String,
+    /// Key that signs every commit: the path of an ssh private key, or the id, fingerprint or e-mail
+    /// address of an OpenPGP key in --git-gpg-key-import-paths [default: commits are not signed]
+    #[arg(long, value_name = "KEY")]
+    git_signing_key: Option<String>,
+    /// Files of OpenPGP private keys without a passphrase, separated by commas
+    #[arg(long, value_name = "FILES", value_delimiter = ',')]
+    git_gpg_key_import_paths: Vec<PathBuf>,
     /// How often the remote is asked for commits of others
     #[arg(long, default_value = "30s", value_parser = humantime::parse_duration)]
     pub(crate) git_poll_interval: Duration,
@@ -160,6 +168,12 @@ impl GitFlags {
         let mounted =
             || Some(PathBuf::from("/etc/release-manager/ssh/identity")).filter(|path| path.exists());
         self.ssh_private_key.clone().or_else(mounted)
+    }
+
+    /// `None`: commits are not signed. Imported keys alone sign nothing.
+    pub(crate) fn signing(&self) -> Option<SigningOptions> {
+        let key = self.git_signing_key.clone().filter(|key| !key.is_empty())?;
+        Some(SigningOptions { key, gpg_key_paths: self.git_gpg_key_import_paths.clone() })
     }
 }
 

@@ -125,6 +125,7 @@ fn git_options(flags: &GitFlags, data_dir: &Path, metrics: Metrics) -> Options {
         remote: RemoteOptions { url: flags.config_repo.clone(), credentials, timeout: flags.git_timeout },
         branch: flags.config_branch.clone(),
         committer: Person::new(&flags.git_user, &flags.git_email),
+        signing: flags.signing(),
         poll_interval: flags.git_poll_interval,
         max_pushes_per_minute: flags.git_max_pushes_per_minute,
         on_push: Arc::new(move |commits| metrics.observe_batch(commits)),

@@ -73,6 +73,7 @@ impl Fixture {
             },
             branch: None,
             committer: Person::new("release-manager", "bot@example.com"),
+            signing: None,
             poll_interval: Duration::from_hours(1),
             max_pushes_per_minute: 0,
             on_push: std::sync::Arc::new(|_| ()),

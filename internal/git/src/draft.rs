@@ -10,6 +10,7 @@ use crate::{
     GitError, ObjectId,
     object::{Kind, NewCommit},
     pack::{FinishedPack, Pack},
+    signing::{Signer, SigningError, with_signature},
     snapshot::Tree,
     store::{ObjectStore, Objects},
     tree::{self, Mode},
@@ -56,6 +57,8 @@ pub(crate) enum DraftError {
     Path(String),
     #[error(transparent)]
     Git(#[from] GitError),
+    #[error(transparent)]
+    Signing(#[from] SigningError),
 }
 
 /// A stack of new commits on top of a commit of the store.
@@ -104,13 +107,14 @@ impl<'a> Draft<'a> {
         self.commits.last().map(|commit| commit.id)
     }
 
-    /// Adds one commit; `None` when the edit changes nothing. After an error the draft is as before.
+    /// Adds one commit, signed if there is a signer; `None` when the edit changes nothing. After an error the draft is as before.
     pub(crate) fn commit(
         &mut self,
         edit: &Edit,
         committer: &Person,
         time: i64,
         release_id: Option<Uuid>,
+        signer: Option<&Signer>,
     ) -> Result<Option<ObjectId>, DraftError> {
         let mut root = self.root;
         for operation in &edit.operations {
@@ -124,8 +128,11 @@ impl<'a> Draft<'a> {
             None => self.write_tree(&[], None),
         };
         let (author, message) = (&edit.author, edit.message.as_str());
-        let commit =
+        let mut commit =
             NewCommit { tree, parent: self.tip, author, committer, time, release_id, message }.encode();
+        if let Some(signer) = signer {
+            commit = with_signature(&commit, &signer.sign(&commit, time)?);
+        }
         let id = ObjectId::of(Kind::Commit, &commit);
         self.pack.add(Kind::Commit, id, &commit);
         self.root = root;

@@ -1,4 +1,4 @@
-//! Whether the remote can be read and written, for `/ready` and for those who wait for it.
+//! Whether the remote can be read and written, and commits be signed, for `/ready` and for those who wait for it.
 
 use std::{
     sync::Mutex,
@@ -22,6 +22,7 @@ pub(crate) struct Health {
 struct Problems {
     fetch: Option<String>,
     push: Option<(String, Instant)>,
+    signing: Option<String>,
 }
 
 impl Health {
@@ -42,7 +43,12 @@ impl Health {
     }
 
     pub(crate) fn pushed(&self) {
-        self.update(|problems| *problems = Problems::default());
+        self.update(|problems| (problems.fetch, problems.push) = (None, None));
+    }
+
+    /// The signing key was looked at, with this problem or none.
+    pub(crate) fn signing(&self, problem: Option<String>) {
+        self.update(|problems| problems.signing = problem);
     }
 
     pub(crate) fn push_failed(&self, problem: String) {
@@ -52,7 +58,8 @@ impl Health {
     fn update(&self, change: impl FnOnce(&mut Problems)) {
         let mut problems = self.problems.lock().expect("no panic while held");
         change(&mut problems);
-        let worst = problems.fetch.clone().or_else(|| Some(problems.push.as_ref()?.0.clone()));
+        let push = problems.push.as_ref().map(|(problem, _)| problem);
+        let worst = problems.fetch.as_ref().or(problems.signing.as_ref()).or(push).cloned();
         self.current.send_if_modified(|known| {
             let changed = *known != worst;
             if changed {
@@ -80,6 +87,17 @@ mod tests {
         health.fetched(Some("away".into()));
         assert_eq!(health.subscribe().borrow().as_deref(), Some("away"));
         health.pushed();
+        assert!(health.is_well());
+    }
+
+    #[test]
+    fn a_successful_fetch_or_push_does_not_hide_that_commits_cannot_be_signed() {
+        let health = Health::default();
+        health.signing(Some("no key".into()));
+        health.fetched(None);
+        health.pushed();
+        assert_eq!(health.subscribe().borrow().as_deref(), Some("no key"));
+        health.signing(None);
         assert!(health.is_well());
     }
 }

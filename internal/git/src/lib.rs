@@ -16,6 +16,7 @@ mod process;
 mod receive_pack;
 mod remote;
 mod repository;
+mod signing;
 mod snapshot;
 mod store;
 mod tree;
@@ -25,6 +26,7 @@ pub use draft::{Edit, File, Operation};
 pub use object::ObjectId;
 pub use remote::{Credentials, RemoteOptions};
 pub use repository::{ConfigRepository, Options};
+pub use signing::SigningOptions;
 pub use snapshot::{Entry, EntryKind, ReleaseCommit, Snapshot, Tree};
 pub use writer::{Announced, Change, Outcome, Plan, PlanError, Planner, WriteError, Writer};
 

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::{
-    GitError, ObjectId, RemoteOptions, Snapshot, Writer,
+    GitError, ObjectId, RemoteOptions, SigningOptions, Snapshot, Writer,
     health::Health,
     history::{self, History},
     remote::Remote,
@@ -31,6 +31,8 @@ pub struct Options {
     pub branch: Option<String>,
     /// The committer of every commit.
     pub committer: Person,
+    /// The key that signs every commit; none are signed without it.
+    pub signing: Option<SigningOptions>,
     /// How often the remote is looked at when nothing is written; jittered by a fifth.
     pub poll_interval: Duration,
     /// At most so many pushes a minute, 0 for no limit. Releases that wait share the next push.

@@ -30,6 +30,7 @@ use crate::{
     pack::FinishedPack,
     remote::Pushed,
     repository::Shared,
+    signing::Signer,
 };
 
 /// Bounds the memory of a batch and the time that its first member waits for its last.
@@ -147,10 +148,13 @@ impl Writer {
             maintenance: Maintenance::new(shared.clone()),
             shared,
             committer: options.committer.clone(),
+            signer: options.signing.clone().map(Signer::new),
             poll_interval: options.poll_interval,
             pace: Pace::new(options.max_pushes_per_minute),
             on_push: options.on_push.clone(),
         };
+        // A failure is noted as a problem already.
+        let _ = worker.check_signer();
         let thread = std::thread::Builder::new().name("git-writer".to_owned());
         let handle = thread.spawn(move || worker.run(&receiver)).expect("the system can start a thread");
         Self { thread: Arc::new(Mutex::new(Some(WriterThread { requests, handle }))), announced }
@@ -220,6 +224,7 @@ struct Worker {
     announced: Arc<AtomicUsize>,
     shared: Arc<Shared>,
     committer: Person,
+    signer: Option<Signer>,
     poll_interval: Duration,
     pace: Pace,
     on_push: Arc<dyn Fn(usize) + Send + Sync>,
@@ -244,8 +249,9 @@ impl Worker {
             match requests.recv_timeout(self.idle_time()) {
                 Ok(first) => self.serve_or_survive(first, requests),
                 Err(RecvTimeoutError::Timeout) => {
-                    // A failure is noted as a problem of the remote.
+                    // Failures are noted as problems.
                     let _ = self.shared.fetch();
+                    let _ = self.check_signer();
                 }
                 Err(RecvTimeoutError::Disconnected) => break,
             }
@@ -260,6 +266,14 @@ impl Worker {
         if catch_unwind(AssertUnwindSafe(|| self.serve(first, requests))).is_err() {
             error!("writing to the config repository panicked; those who waited try again");
         }
+    }
+
+    /// Also while nobody writes, so that a key that has expired is known before.
+    fn check_signer(&mut self) -> Result<(), String> {
+        let Some(signer) = &mut self.signer else { return Ok(()) };
+        let checked = signer.check(unix_time()).map_err(|error| full_message(&error));
+        self.shared.health.signing(checked.as_ref().err().cloned());
+        checked
     }
 
     fn idle_time(&self) -> Duration {
@@ -331,6 +345,9 @@ impl Worker {
             self.wait_for_turn();
             // Nobody waits for those any more, and none of them was pushed.
             waiting.retain(|pending| !pending.answer.is_closed());
+            if let Err(problem) = self.check_signer() {
+                return refuse_all(waiting, &WriteError::Unavailable(problem));
+            }
             let shared = self.shared.clone();
             let snapshot = shared.snapshot();
             let mut draft = Draft::new(&shared.store, snapshot.tip(), snapshot.root());
@@ -357,9 +374,7 @@ impl Worker {
             }
             if attempts == MAX_ATTEMPTS {
                 let reason = "the config repository is changed by others all the time; try again in a moment";
-                for pending in waiting.drain(..) {
-                    let _ = pending.answer.send(Err(WriteError::Unavailable(reason.to_owned())));
-                }
+                return refuse_all(waiting, &WriteError::Unavailable(reason.to_owned()));
             }
         }
     }
@@ -432,7 +447,8 @@ impl Worker {
             Plan::Commit(edit) => edit,
             Plan::Nothing => return Ok(Outcome::Unchanged),
         };
-        let commit = draft.commit(&edit, &self.committer, time, change.release_id)?;
+        let signer = self.signer.as_ref();
+        let commit = draft.commit(&edit, &self.committer, time, change.release_id, signer)?;
         Ok(commit.map_or(Outcome::Unchanged, Outcome::Committed))
     }
 
@@ -527,6 +543,10 @@ fn answer_all(drafted: Vec<Drafted>, error: &WriteError) {
     answer(drafted.into_iter().map(|(pending, _)| (pending, Err(error.clone()))));
 }
 
+fn refuse_all(changes: impl IntoIterator<Item = Pending>, error: &WriteError) {
+    answer(changes.into_iter().map(|pending| (pending, Err(error.clone()))));
+}
+
 fn unix_time() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
@@ -545,7 +565,7 @@ impl From<DraftError> for WriteError {
     fn from(error: DraftError) -> Self {
         match error {
             DraftError::Path(_) => Self::Refused(error.to_string()),
-            DraftError::Git(error) => Self::Unavailable(full_message(&error)),
+            DraftError::Git(_) | DraftError::Signing(_) => Self::Unavailable(full_message(&error)),
         }
     }
 }

@@ -28,6 +28,7 @@ fn options(origin: &Origin) -> Options {
         },
         branch: None,
         committer: Person::new("release-manager", "bot@example.com"),
+        signing: None,
         // Polling is asked for in the tests that are about it.
         poll_interval: Duration::from_hours(1),
         max_pushes_per_minute: 0,

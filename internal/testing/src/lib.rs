@@ -3,5 +3,6 @@
 pub mod artifact;
 pub mod fake;
 pub mod faults;
+pub mod keys;
 pub mod origin;
 pub mod s3;

@@ -102,6 +102,17 @@ impl Origin {
         assert!(output.status.success() && said.is_empty(), "{}", String::from_utf8_lossy(&said));
     }
 
+    /// Panics unless the commit has a good signature, by git with this in its environment.
+    pub fn verify_commit(&self, commit: &str, environment: &[(&str, &str)]) {
+        let output = Command::new("git")
+            .args(["verify-commit", commit])
+            .envs(environment.iter().copied())
+            .current_dir(self.path())
+            .output()
+            .expect("git runs");
+        assert!(output.status.success(), "{commit}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
     /// Installs a hook, a shell script without its first line.
     pub fn set_hook(&self, name: &str, script: &str) {
         let path = self.hook(name);
