@@ -1,6 +1,9 @@
 //! The flags of `server start`. What the field's server calls the same is the same.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::{Args, ValueEnum, builder::BoolishValueParser};
 use release_core::{artifact, policy::GlobalRestrictions};
@@ -134,7 +137,11 @@ pub(crate) struct GitFlags {
     /// The only host keys that are accepted over ssh, in the format of `known_hosts`
     /// [default: what the machine's ssh configuration says]
     #[arg(long, value_name = "FILE")]
-    pub(crate) ssh_known_hosts: Option<PathBuf>,
+    ssh_known_hosts: Option<PathBuf>,
+    /// Believe the host key of an ssh server that is not known yet, and remember it, in the file of
+    /// --ssh-known-hosts or else in the data directory; a key that changes later is refused all the same
+    #[arg(long)]
+    pub(crate) ssh_accept_new_host_keys: bool,
     /// Token for a config repository over https
     #[arg(long, env = "GIT_HTTPS_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     pub(crate) git_https_token: Option<String>,
@@ -168,6 +175,12 @@ impl GitFlags {
         let mounted =
             || Some(PathBuf::from("/etc/release-manager/ssh/identity")).filter(|path| path.exists());
         self.ssh_private_key.clone().or_else(mounted)
+    }
+
+    /// What is learned outlives a restart. `None`: what the machine's ssh configuration says.
+    pub(crate) fn ssh_known_hosts(&self, data_dir: &Path) -> Option<PathBuf> {
+        let learned = || self.ssh_accept_new_host_keys.then(|| data_dir.join("known_hosts"));
+        self.ssh_known_hosts.clone().or_else(learned)
     }
 
     /// `None`: commits are not signed. Imported keys alone sign nothing.

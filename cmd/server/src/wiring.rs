@@ -117,7 +117,8 @@ fn open_broker(flags: &BrokerFlags, file: &Path) -> anyhow::Result<Arc<dyn Broke
 fn git_options(flags: &GitFlags, data_dir: &Path, metrics: Metrics) -> Options {
     let credentials = Credentials {
         ssh_key: flags.ssh_key(),
-        ssh_known_hosts: flags.ssh_known_hosts.clone(),
+        ssh_known_hosts: flags.ssh_known_hosts(data_dir),
+        ssh_accept_new_host_keys: flags.ssh_accept_new_host_keys,
         https_token: flags.git_https_token.clone(),
     };
     Options {

@@ -7,6 +7,7 @@
 //! This is the only crate that names libgit2 or runs `git`.
 
 mod draft;
+mod failure;
 mod health;
 mod history;
 mod maintenance;
@@ -18,6 +19,7 @@ mod remote;
 mod repository;
 mod signing;
 mod snapshot;
+mod ssh;
 mod store;
 mod tree;
 mod writer;

@@ -14,7 +14,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process_group};
 use wait_timeout::ChildExt;
 
-use crate::GitError;
+use crate::{GitError, failure::explain};
 
 /// How long what an ended process has printed may take to arrive.
 const GRACE: Duration = Duration::from_secs(2);
@@ -36,15 +36,8 @@ pub(crate) struct Output {
 impl Git<'_> {
     /// Runs `git` with these arguments and waits for it to end, whatever its status.
     pub(crate) fn run(&self, arguments: &[&str]) -> Result<Output, GitError> {
-        let mut child = self.command("git").args(arguments).spawn().map_err(GitError::Program)?;
-        let stdout = read_in_background(child.stdout.take());
-        let stderr = read_in_background(child.stderr.take());
-        let waited = child.wait_timeout(self.timeout).map_err(GitError::Program)?;
-        let Some(status) = waited else {
-            kill_with_children(&mut child);
-            return Err(self.timed_out());
-        };
-        Ok(Output { status, stdout: rest_of(&stdout), stderr: rest_of(&stderr) })
+        let output = run_for(self.command("git").args(arguments), self.timeout).map_err(GitError::Program)?;
+        output.ok_or_else(|| self.timed_out())
     }
 
     /// As [`Git::run`]; a status other than 0 is an error with what git printed.
@@ -53,7 +46,7 @@ impl Git<'_> {
         if output.status.success() {
             return Ok(output.stdout);
         }
-        Err(GitError::Remote { action: self.action, reason: complaint(&output.stderr) })
+        Err(GitError::Remote { action: self.action, reason: explain(&output.stderr) })
     }
 
     pub(crate) fn timed_out(&self) -> GitError {
@@ -67,7 +60,8 @@ impl Git<'_> {
         arguments: impl IntoIterator<Item = &'s OsStr>,
     ) -> Result<Running, GitError> {
         let mut command = self.command(program);
-        let mut child = command.args(arguments).stdin(Stdio::piped()).spawn().map_err(GitError::Program)?;
+        let command = piped(command.args(arguments)).stdin(Stdio::piped());
+        let mut child = command.spawn().map_err(GitError::Program)?;
         let stderr = read_in_background(child.stderr.take());
         let watchdog = Watchdog::new(&child, self.timeout);
         Ok(Running { child, stderr, watchdog: Some(watchdog) })
@@ -82,15 +76,27 @@ impl Git<'_> {
             .env("LC_ALL", "C")
             .env_remove("GIT_DIR")
             .env_remove("GIT_WORK_TREE")
-            .env_remove("GIT_INDEX_FILE")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            // A group of its own: it can be ended with its children, and an
-            // interrupt typed at the server's terminal does not cut a push short.
-            .process_group(0);
+            .env_remove("GIT_INDEX_FILE");
         command
     }
+}
+
+/// Runs a command to its end; `None` if that took too long, and it was killed with its children.
+pub(crate) fn run_for(command: &mut Command, timeout: Duration) -> io::Result<Option<Output>> {
+    let mut child = piped(command).stdin(Stdio::null()).spawn()?;
+    let stdout = read_in_background(child.stdout.take());
+    let stderr = read_in_background(child.stderr.take());
+    let Some(status) = child.wait_timeout(timeout)? else {
+        kill_with_children(&mut child);
+        return Ok(None);
+    };
+    Ok(Some(Output { status, stdout: rest_of(&stdout), stderr: rest_of(&stderr) }))
+}
+
+/// In a group of its own: it can be ended with its children, and an interrupt typed at the
+/// server's terminal does not cut a push short.
+fn piped(command: &mut Command) -> &mut Command {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0)
 }
 
 /// A process that is talked to. It is ended when it takes too long, and when this is dropped.
@@ -115,7 +121,7 @@ impl Running {
             return git.timed_out();
         }
         let said = rest_of(&self.stderr);
-        let reason = if said.trim().is_empty() { error.to_string() } else { complaint(&said) };
+        let reason = if said.trim().is_empty() { error.to_string() } else { explain(&said) };
         GitError::Remote { action: git.action, reason }
     }
 

@@ -103,7 +103,7 @@ impl Receiver {
             Self::Ssh { host, port, repository } => {
                 let port = port.map_or_else(String::new, |port| format!("-p {port} "));
                 // As git does it: the command is a line for the shell, here and there.
-                let line = format!("$GIT_SSH_COMMAND {port}\"$@\"");
+                let line = format!("eval \"$GIT_SSH_COMMAND {port}\"'\"$@\"'");
                 let remote = format!("git-receive-pack {}", quote(repository));
                 git.start("sh", ["-c", &line, "sh", host, &remote].map(AsRef::as_ref))
             }

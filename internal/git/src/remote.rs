@@ -11,8 +11,10 @@ use std::{
 
 use crate::{
     GitError, ObjectId,
-    process::{Git, complaint, quote},
+    failure::{KEY_REFUSED, explain},
+    process::{Git, Output, complaint},
     receive_pack::{Receiver, Update},
+    ssh::{self, Connection},
     store::{ObjectStore, reference},
 };
 
@@ -31,6 +33,8 @@ pub struct RemoteOptions {
 pub struct Credentials {
     pub ssh_key: Option<PathBuf>,
     pub ssh_known_hosts: Option<PathBuf>,
+    /// Whether the key of a host that is not known yet is believed and remembered.
+    pub ssh_accept_new_host_keys: bool,
     pub https_token: Option<String>,
 }
 
@@ -39,6 +43,7 @@ impl fmt::Debug for Credentials {
         f.debug_struct("Credentials")
             .field("ssh_key", &self.ssh_key)
             .field("ssh_known_hosts", &self.ssh_known_hosts)
+            .field("ssh_accept_new_host_keys", &self.ssh_accept_new_host_keys)
             .field("https_token", &self.https_token.as_ref().map(|_| "…"))
             .finish()
     }
@@ -62,14 +67,16 @@ pub(crate) struct Remote {
     /// which `git fetch-pack` alone does not do.
     fetch_url: String,
     environment: Vec<(String, String)>,
+    /// Kept open between runs of git, if the URL is an ssh one.
+    connection: Option<Connection>,
     receiver: Option<Receiver>,
     /// What the remote still does for a push that has been answered.
     finishing: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Remote {
-    pub(crate) fn new(options: RemoteOptions) -> Self {
-        let environment = environment(&options.credentials, &options.url);
+    /// `connection_directory` is where an ssh connection that is kept open has its socket.
+    pub(crate) fn new(options: RemoteOptions, connection_directory: &Path) -> Self {
         let here = Git { action: "", directory: Path::new("."), timeout: options.timeout, environment: &[] };
         let fetch_url = match here.check(&["ls-remote", "--get-url", &options.url]) {
             Ok(url) => url.trim_end().to_owned(),
@@ -78,7 +85,31 @@ impl Remote {
         // Pushes may have rewriting of their own, which only `git push` knows.
         let rewrites_pushes = here.check(&["config", "--get-regexp", r"^url\..*\.pushinsteadof$"]).is_ok();
         let receiver = if rewrites_pushes { None } else { Receiver::of(&fetch_url) };
-        Self { options, fetch_url, environment, receiver, finishing: Mutex::default() }
+        let connection = ssh::is_ssh(&fetch_url).then(|| Connection::new(connection_directory)).flatten();
+        let environment = environment(&options.credentials, &options.url, connection.as_ref());
+        Self { options, fetch_url, environment, connection, receiver, finishing: Mutex::default() }
+    }
+
+    /// Ends the connection that is kept open; the next run of git makes a new one.
+    pub(crate) fn disconnect(&self) {
+        if let Some(connection) = &self.connection {
+            connection.close();
+        }
+    }
+
+    /// Runs git, and once more if the connection that it found open was of no use any more. What is
+    /// run twice does no harm: a push says from where to where.
+    fn over_connection<T>(&self, run: impl Fn() -> Result<T, GitError>) -> Result<T, GitError> {
+        let was_open = self.connection.as_ref().is_some_and(Connection::is_open);
+        let mut result = run();
+        if was_open && matches!(result, Err(GitError::Remote { .. })) {
+            self.disconnect();
+            result = run();
+        }
+        if result.is_err() {
+            self.disconnect();
+        }
+        result.map_err(|error| self.for_people(error))
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -97,14 +128,15 @@ impl Remote {
         }
     }
 
-    /// Git repeats the URL in some of its messages.
-    fn without_secrets(&self, error: GitError) -> GitError {
-        match error {
-            GitError::Remote { action, reason } => {
-                GitError::Remote { action, reason: reason.replace(&self.options.url, &self.display_url()) }
-            }
-            other => other,
+    /// Git repeats the URL in some of its messages, and ssh says nothing of a passphrase.
+    fn for_people(&self, error: GitError) -> GitError {
+        let GitError::Remote { action, mut reason } = error else { return error };
+        let key = self.options.credentials.ssh_key.as_deref();
+        if reason.starts_with(KEY_REFUSED) && key.is_some_and(ssh::has_passphrase) {
+            "the ssh key is protected by a passphrase, which nobody can type; give a key without one"
+                .clone_into(&mut reason);
         }
+        GitError::Remote { action, reason: reason.replace(&self.options.url, &self.display_url()) }
     }
 
     /// Clones one branch, or the default one, as a bare repository without tags.
@@ -120,16 +152,15 @@ impl Remote {
         arguments.extend(["--", &self.options.url, &target]);
         let action = "the config repository cannot be cloned";
         let git = self.git(action, parent, self.options.timeout * 20);
-        git.check(&arguments).map(|_| ()).map_err(|error| self.without_secrets(error))
+        self.over_connection(|| git.check(&arguments)).map(|_| ())
     }
 
     /// The branch that the remote's `HEAD` names; `None` for a remote without commits.
     pub(crate) fn default_branch(&self, directory: &Path) -> Result<Option<String>, GitError> {
         let action = "the default branch of the config repository cannot be read";
         let git = self.git(action, directory, self.options.timeout);
-        let listing = git
-            .check(&["ls-remote", "--symref", "--", &self.options.url, "HEAD"])
-            .map_err(|error| self.without_secrets(error))?;
+        let arguments = ["ls-remote", "--symref", "--", &self.options.url, "HEAD"];
+        let listing = self.over_connection(|| git.check(&arguments))?;
         Ok(listing.lines().find_map(|line| {
             let name = line.strip_prefix("ref: refs/heads/")?.strip_suffix("\tHEAD")?;
             Some(name.to_owned())
@@ -139,11 +170,13 @@ impl Remote {
     /// Brings the local branch to where the remote's is, also when that is no
     /// fast-forward, or removes it when the remote has nothing any more.
     pub(crate) fn fetch(&self, store: &ObjectStore, branch: &str) -> Result<(), GitError> {
-        let fetched = if self.is_http() {
-            self.fetch_with_porcelain(store.path(), branch)
-        } else {
-            self.fetch_with_plumbing(store, branch)
-        };
+        let fetched = self.over_connection(|| {
+            if self.is_http() {
+                self.fetch_with_porcelain(store.path(), branch)
+            } else {
+                self.fetch_with_plumbing(store, branch)
+            }
+        });
         match fetched {
             // A repository that has no commits yet has no branch to fetch.
             Err(GitError::Remote { reason, .. })
@@ -151,7 +184,7 @@ impl Remote {
             {
                 store.remove_tip(branch)
             }
-            result => result.map_err(|error| self.without_secrets(error)),
+            result => result,
         }
     }
 
@@ -212,7 +245,8 @@ impl Remote {
         self.finish_push();
         let git = self.git(CANNOT_PUSH, directory, self.options.timeout);
         let update = Update { reference: &reference(branch), old, new, pack };
-        Some(receiver.push(&git, &update).map(|(pushed, running)| {
+        let result = self.over_connection(|| receiver.push(&git, &update));
+        Some(result.map(|(pushed, running)| {
             let finishing = std::thread::spawn(move || running.finish());
             *self.finishing.lock().expect("no panic while held") = Some(finishing);
             pushed
@@ -238,7 +272,7 @@ impl Remote {
         let reference = reference(branch);
         // An empty expectation means that the branch must not exist.
         let expected = old.map(|old| old.to_string()).unwrap_or_default();
-        let output = self.git(CANNOT_PUSH, directory, self.options.timeout).run(&[
+        let arguments = [
             "push",
             "--porcelain",
             "--no-verify",
@@ -246,26 +280,27 @@ impl Remote {
             "--",
             &self.options.url,
             &format!("{new}:{reference}"),
-        ])?;
-        if output.status.success() {
-            return Ok(Pushed::Accepted);
-        }
-        match refusal(&output.stdout) {
-            Some(refusal) => {
-                let details = complaint(&remote_lines(&output.stderr));
-                let known = details == complaint("");
-                Ok(Pushed::Refused(if known { refusal } else { format!("{refusal}: {details}") }))
-            }
-            None => {
-                let reason = complaint(&output.stderr);
-                Err(self.without_secrets(GitError::Remote { action: CANNOT_PUSH, reason }))
-            }
-        }
+        ];
+        let git = self.git(CANNOT_PUSH, directory, self.options.timeout);
+        self.over_connection(|| git.run(&arguments).and_then(pushed))
     }
 
     fn git<'a>(&'a self, action: &'static str, directory: &'a Path, timeout: Duration) -> Git<'a> {
         Git { action, directory, timeout, environment: &self.environment }
     }
+}
+
+/// What the answer to a push means.
+fn pushed(output: Output) -> Result<Pushed, GitError> {
+    if output.status.success() {
+        return Ok(Pushed::Accepted);
+    }
+    let Some(refusal) = refusal(&output.stdout) else {
+        return Err(GitError::Remote { action: CANNOT_PUSH, reason: explain(&output.stderr) });
+    };
+    let details = complaint(&remote_lines(&output.stderr));
+    let known = details == complaint("");
+    Ok(Pushed::Refused(if known { refusal } else { format!("{refusal}: {details}") }))
 }
 
 /// As `git fetch` and `git fetch-pack` say it.
@@ -287,21 +322,15 @@ fn remote_lines(stderr: &str) -> String {
     lines.join("\n")
 }
 
-fn environment(credentials: &Credentials, url: &str) -> Vec<(String, String)> {
-    let mut environment = vec![("GIT_ALLOW_PROTOCOL".to_owned(), "file:ssh:https:http:git".to_owned())];
-    let program = std::env::var("GIT_SSH_COMMAND").unwrap_or_else(|_| "ssh".to_owned());
-    // Batch mode: a question for a passphrase would wait for an answer that nobody gives.
-    let mut ssh = vec![program, "-o BatchMode=yes".to_owned()];
-    if let Some(key) = &credentials.ssh_key {
-        ssh.push(format!("-i {} -o IdentitiesOnly=yes", quote(&key.display().to_string())));
-    }
-    if let Some(file) = &credentials.ssh_known_hosts {
-        ssh.push(format!(
-            "-o UserKnownHostsFile={} -o StrictHostKeyChecking=yes",
-            quote(&file.display().to_string())
-        ));
-    }
-    environment.push(("GIT_SSH_COMMAND".to_owned(), ssh.join(" ")));
+fn environment(
+    credentials: &Credentials,
+    url: &str,
+    connection: Option<&Connection>,
+) -> Vec<(String, String)> {
+    let mut environment = vec![
+        ("GIT_ALLOW_PROTOCOL".to_owned(), "file:ssh:https:http:git".to_owned()),
+        ("GIT_SSH_COMMAND".to_owned(), ssh::command(credentials, connection)),
+    ];
     if let Some(token) = &credentials.https_token {
         // Through the environment, never as an argument: other users can read arguments.
         // No other helper sees the token, and no other host.
@@ -347,18 +376,10 @@ mod tests {
         };
         let shown = |url: &str| {
             let options = RemoteOptions { url: url.into(), ..options.clone() };
-            Remote::new(options).display_url()
+            Remote::new(options, Path::new("/no/connection")).display_url()
         };
         assert_eq!(shown(&options.url), "https://git.example.com/config.git");
         assert_eq!(shown("https://s3cret@git.example.com/config.git"), "https://git.example.com/config.git");
         assert_eq!(shown("ssh://git@git.example.com/config.git"), "ssh://git@git.example.com/config.git");
-    }
-
-    #[test]
-    fn the_ssh_key_is_quoted_for_the_shell() {
-        let credentials = Credentials { ssh_key: Some("/keys/it's mine".into()), ..Credentials::default() };
-        let environment = environment(&credentials, "ssh://git.example.com/x");
-        let ssh = &environment.iter().find(|(key, _)| key == "GIT_SSH_COMMAND").unwrap().1;
-        assert!(ssh.ends_with(r" -o BatchMode=yes -i '/keys/it'\''s mine' -o IdentitiesOnly=yes"), "{ssh}");
     }
 }

@@ -62,9 +62,9 @@ impl ConfigRepository {
     /// another repository, is cloned again; a remote that is away is an error
     /// only when there is no copy yet.
     pub fn open(options: &Options) -> Result<(Self, Writer), GitError> {
-        let remote = Remote::new(options.remote.clone());
         // Git runs in other directories than this process.
         let directory = &std::path::absolute(&options.directory).map_err(GitError::io(&options.directory))?;
+        let remote = Remote::new(options.remote.clone(), &directory.with_extension("ssh"));
         let existing = if is_usable(directory, remote.url()) {
             open_copy(directory, &remote, options.branch.as_deref())
                 .inspect_err(|error| warn!("the copy cannot be used, cloning again: {}", full_message(error)))

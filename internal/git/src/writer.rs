@@ -259,6 +259,7 @@ impl Worker {
         }
         self.shared.remote.finish_push();
         self.maintenance.finish();
+        self.shared.remote.disconnect();
     }
 
     /// A bug that one change meets must not end the writing of all others.

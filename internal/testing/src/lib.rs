@@ -6,3 +6,4 @@ pub mod faults;
 pub mod keys;
 pub mod origin;
 pub mod s3;
+pub mod sshd;
