@@ -6,4 +6,8 @@ pub mod faults;
 pub mod keys;
 pub mod origin;
 pub mod s3;
+pub mod https;
+pub mod keys;
+pub mod origin;
+mod port;
 pub mod sshd;

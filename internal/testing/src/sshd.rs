@@ -2,17 +2,16 @@
 
 use std::{
     fs,
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::atomic::{AtomicU16, Ordering},
     time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
 
-use crate::{keys::ssh_key, origin::Origin};
+use crate::{keys::ssh_key, origin::Origin, port};
 
 /// Listens on the loopback only. Dropping it ends it with all of its connections.
 pub struct Sshd {
@@ -27,7 +26,7 @@ const READ_ONLY: &str = r#"case \"$SSH_ORIGINAL_COMMAND\" in git-upload-pack*) e
 impl Sshd {
     pub fn start() -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let port = free_port();
+        let port = port::free();
         let mut sshd = Self { directory, port, child: None };
         for key in ["host", "user", "reader", "stranger"] {
             ssh_key(&sshd.path(key), "ed25519", "");
@@ -151,19 +150,6 @@ impl Drop for Sshd {
     fn drop(&mut self) {
         self.stop();
     }
-}
-
-/// Below the ports of outgoing connections, so that it is free again after a restart.
-fn free_port() -> u16 {
-    const FIRST: u16 = 30_000;
-    const COUNT: u16 = 2_700;
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    // Test processes that run at the same time begin at different places.
-    let start = u16::try_from(std::process::id() * 50 % u32::from(COUNT)).expect("it is small");
-    (0..COUNT)
-        .map(|_| FIRST + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT)
-        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
-        .expect("a port is free")
 }
 
 /// The processes that a process has started, and theirs: each connection is in a session of its own.

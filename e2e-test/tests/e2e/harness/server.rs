@@ -41,6 +41,8 @@ impl Audience {
 #[derive(Debug, Default)]
 pub(crate) struct Setup<'a> {
     pub(crate) flags: &'a [&'a str],
+    /// The URL of the config repository, if it is not reached as a file.
+    pub(crate) url: Option<&'a str>,
     pub(crate) environment: &'a [(&'a str, &'a str)],
     /// Where the server finds programs before it looks anywhere else.
     pub(crate) path: Option<&'a Path>,
@@ -216,9 +218,10 @@ impl Server {
 fn command(directory: &Path, port: u16, origin: &Origin, setup: &Setup<'_>) -> Command {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let path = setup.path.map(Path::to_owned).into_iter().chain(std::env::split_paths(&path));
+    let url = setup.url.map_or_else(|| origin.url(), str::to_owned);
     let mut command = Command::new(program("server"));
     command
-        .args(["start", "--config-repo", &origin.url(), "--http-port", &port.to_string()])
+        .args(["start", "--config-repo", &url, "--http-port", &port.to_string()])
         .arg("--data-dir")
         .arg(directory.join("data"))
         .args(setup.flags)
