@@ -152,10 +152,10 @@ pub(crate) struct GitFlags {
     #[arg(long, default_value = "release-manager@localhost", value_name = "E-MAIL")]
     pub(crate) git_email: String,
     /// Key that signs every commit: the path of an ssh private key, or the id, fingerprint or e-mail
-    /// address of an OpenPGP key in --git-gpg-key-import-paths [default: commits are not signed]
+    /// address of a gpg key in --git-gpg-key-import-paths [default: commits are not signed]
     #[arg(long, value_name = "KEY")]
     git_signing_key: Option<String>,
-    /// Files of OpenPGP private keys without a passphrase, separated by commas
+    /// Files of gpg private keys without a passphrase, separated by commas
     #[arg(long, value_name = "FILES", value_delimiter = ',')]
     git_gpg_key_import_paths: Vec<PathBuf>,
     /// How often the remote is asked for commits of others

@@ -15,6 +15,7 @@ use crate::{
 const RELEASES: usize = 100;
 
 /// All at the same time; every one of their commits verifies, in the environment.
+#[expect(clippy::print_stdout, reason = "how long it takes is told, and decides nothing")]
 async fn many_releases_are_signed(flags: &[&str], origin: &Origin, environment: &[(&str, &str)]) {
     let server = Server::start_with(origin, &Setup { flags, ..Setup::default() }).await;
     let services: Vec<_> = (0..RELEASES).map(|number| format!("service-{number}")).collect();

@@ -32,6 +32,7 @@ impl Site {
 }
 
 /// Waits until so many more releases are commits, and tells how long that took.
+#[expect(clippy::print_stdout, reason = "how long it takes is told, and decides nothing")]
 async fn go_on(origin: &Origin, what: &str) {
     let commits = || origin.titles().len();
     let (before, started) = (commits(), Instant::now());

@@ -282,7 +282,7 @@ impl Remote {
             &format!("{new}:{reference}"),
         ];
         let git = self.git(CANNOT_PUSH, directory, self.options.timeout);
-        self.over_connection(|| git.run(&arguments).and_then(pushed))
+        self.over_connection(|| pushed(&git.run(&arguments)?))
     }
 
     fn git<'a>(&'a self, action: &'static str, directory: &'a Path, timeout: Duration) -> Git<'a> {
@@ -291,7 +291,7 @@ impl Remote {
 }
 
 /// What the answer to a push means.
-fn pushed(output: Output) -> Result<Pushed, GitError> {
+fn pushed(output: &Output) -> Result<Pushed, GitError> {
     if output.status.success() {
         return Ok(Pushed::Accepted);
     }

@@ -54,6 +54,7 @@ fn change(path: &str) -> Change {
 }
 
 /// Writes changes at the same time, verifies every one of their commits, and tells how long the first takes.
+#[expect(clippy::print_stdout, reason = "how long it takes is told, and decides nothing")]
 async fn write_and_verify(origin: &Origin, writer: &Writer, count: usize, verify: &[(&str, &str)]) {
     let before = origin.head();
     let started = Instant::now();

@@ -54,13 +54,13 @@ impl Site {
 
     /// Why the repository cannot be opened.
     fn refusal(&self, credentials: Credentials) -> String {
-        self.refusal_with(&self.options(credentials))
+        why_not(&self.options(credentials))
     }
+}
 
-    fn refusal_with(&self, options: &Options) -> String {
-        let Err(error) = ConfigRepository::open(options) else { panic!("it can be opened") };
-        full_message(&error)
-    }
+fn why_not(options: &Options) -> String {
+    let Err(error) = ConfigRepository::open(options) else { panic!("it can be opened") };
+    full_message(&error)
 }
 
 async fn write(writer: &Writer, name: &str) -> Result<Outcome, WriteError> {
@@ -94,6 +94,7 @@ fn signal(name: &str, process: &str) {
 }
 
 #[tokio::test]
+#[expect(clippy::print_stdout, reason = "how long it takes is told, and decides nothing")]
 async fn all_pushes_share_one_connection_that_ends_with_the_writer() {
     let site = Site::new();
     let (_, writer) = site.open();
@@ -196,11 +197,11 @@ fn each_server_that_cannot_be_used_is_told_apart() {
 
     let mut options = site.options(site.credentials());
     options.remote.url = site.sshd.url_of(Path::new("/no/such/repository"));
-    let refusal = site.refusal_with(&options);
-    assert!(refusal.contains("there is no such repository"), "{refusal}");
+    let why = why_not(&options);
+    assert!(why.contains("there is no such repository"), "{why}");
     options.remote.url = "ssh://git@no-such-host.invalid/config.git".to_owned();
-    let refusal = site.refusal_with(&options);
-    assert!(refusal.contains("the host name is not known"), "{refusal}");
+    let why = why_not(&options);
+    assert!(why.contains("the host name is not known"), "{why}");
 
     site.sshd.stop();
     let refusal = site.refusal(site.credentials());

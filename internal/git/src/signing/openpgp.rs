@@ -4,17 +4,20 @@ use std::fmt;
 
 use pgp::{
     composed::{ArmorOptions, DetachedSignature},
-    crypto::{hash::HashAlgorithm, public_key::PublicKeyAlgorithm},
+    crypto::{hash::HashAlgorithm, public_key::PublicKeyAlgorithm, rsa::SecretKey as RsaSecretKey},
     errors::{Error, Result as PgpResult},
     packet::{SecretKey, SecretSubkey, SignatureConfig, SignatureType, Subpacket, SubpacketData},
     types::{
         Fingerprint, KeyDetails, KeyId, KeyVersion, Mpi, Password, PlainSecretParams, PublicParams,
-        SecretParams, SignatureBytes, SigningKey, Timestamp,
+        RsaPublicParams, SecretParams, SignatureBytes, SigningKey, Timestamp,
     },
 };
 use rsa::traits::PublicKeyParts;
 
-use super::{SigningError, rsa_key::RsaKey};
+use super::{
+    SigningError,
+    rsa_key::{Numbers, RsaKey},
+};
 
 /// A primary key or a subkey, which signs.
 pub(super) struct Key {
@@ -55,9 +58,7 @@ impl Key {
         let rsa = match (secret.key().public_params(), secret.params()) {
             (_, SecretParams::Encrypted(_)) => return Err(SigningError::Passphrase(name)),
             (PublicParams::RSA(public), SecretParams::Plain(PlainSecretParams::RSA(private))) => {
-                let (d, p, q, _) = private.to_bytes();
-                let (n, e) = (public.key.n().to_bytes_be(), public.key.e().to_bytes_be());
-                Some(RsaKey::new(&n, &e, &d, &p, &q).ok_or(SigningError::CannotSign(name))?)
+                Some(rsa_key(public, private).ok_or(SigningError::CannotSign(name))?)
             }
             _ => None,
         };
@@ -91,6 +92,16 @@ impl Key {
     fn name(&self) -> String {
         self.fingerprint().to_string()
     }
+}
+
+fn rsa_key(public: &RsaPublicParams, private: &RsaSecretKey) -> Option<RsaKey> {
+    let (private_exponent, first, second, _) = private.to_bytes();
+    RsaKey::new(&Numbers {
+        modulus: &public.key.n().to_bytes_be(),
+        public_exponent: &public.key.e().to_bytes_be(),
+        private_exponent: &private_exponent,
+        primes: [&first, &second],
+    })
 }
 
 /// Without the secret.

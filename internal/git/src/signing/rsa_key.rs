@@ -12,12 +12,24 @@ use rsa::{BigUint, RsaPrivateKey, pkcs1::EncodeRsaPrivateKey};
 /// Signs SHA-512 digests with PKCS #1 v1.5 padding. No `Debug`: it is a secret.
 pub(super) struct RsaKey(KeyPair);
 
+/// What a key consists of, as big-endian numbers.
+pub(super) struct Numbers<'a> {
+    pub(super) modulus: &'a [u8],
+    pub(super) public_exponent: &'a [u8],
+    pub(super) private_exponent: &'a [u8],
+    pub(super) primes: [&'a [u8]; 2],
+}
+
 impl RsaKey {
-    /// From big-endian numbers; `None` when they are no key, or one of less than 2048 bits.
-    pub(super) fn new(n: &[u8], e: &[u8], d: &[u8], p: &[u8], q: &[u8]) -> Option<Self> {
-        let [n, e, d, p, q] = [n, e, d, p, q].map(BigUint::from_bytes_be);
-        let key = RsaPrivateKey::from_components(n, e, d, vec![p, q]).ok()?;
-        KeyPair::from_der(key.to_pkcs1_der().ok()?.as_bytes()).ok().map(Self)
+    /// `None` when the numbers are no key, or one of less than 2048 bits.
+    pub(super) fn new(numbers: &Numbers<'_>) -> Option<Self> {
+        let key = RsaPrivateKey::from_components(
+            BigUint::from_bytes_be(numbers.modulus),
+            BigUint::from_bytes_be(numbers.public_exponent),
+            BigUint::from_bytes_be(numbers.private_exponent),
+            numbers.primes.map(BigUint::from_bytes_be).into(),
+        );
+        KeyPair::from_der(key.ok()?.to_pkcs1_der().ok()?.as_bytes()).ok().map(Self)
     }
 
     pub(super) fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {

@@ -7,7 +7,10 @@ use ssh_key::{
     private::{KeypairData, RsaKeypair},
 };
 
-use super::{SigningError, read, rsa_key::RsaKey};
+use super::{
+    SigningError, read,
+    rsa_key::{Numbers, RsaKey},
+};
 
 /// What a signature is for; git asks for this one.
 const NAMESPACE: &str = "git";
@@ -50,9 +53,12 @@ impl Key {
 }
 
 fn rsa_key(pair: &RsaKeypair) -> Option<RsaKey> {
-    let [n, e, d, p, q] = [&pair.public.n, &pair.public.e, &pair.private.d, &pair.private.p, &pair.private.q]
-        .map(|number| number.as_positive_bytes());
-    RsaKey::new(n?, e?, d?, p?, q?)
+    RsaKey::new(&Numbers {
+        modulus: pair.public.n.as_positive_bytes()?,
+        public_exponent: pair.public.e.as_positive_bytes()?,
+        private_exponent: pair.private.d.as_positive_bytes()?,
+        primes: [pair.private.p.as_positive_bytes()?, pair.private.q.as_positive_bytes()?],
+    })
 }
 
 fn sign_with_rsa(key: &PrivateKey, rsa: &RsaKey, data: &[u8]) -> Option<SshSig> {
