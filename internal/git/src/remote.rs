@@ -353,7 +353,37 @@ fn environment(
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
+
+    #[test]
+    fn what_fails_over_a_connection_that_was_open_is_tried_once_more_on_a_new_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let options = RemoteOptions {
+            url: "ssh://git.example.com/config.git".into(),
+            credentials: Credentials::default(),
+            timeout: Duration::from_mins(1),
+        };
+        let remote = Remote::new(options, directory.path());
+        let broken = || GitError::Remote { action: "", reason: "broken".into() };
+        let runs = Cell::new(0);
+        let tries_until = |good: usize| {
+            runs.set(0);
+            let result = remote.over_connection(|| {
+                runs.set(runs.get() + 1);
+                if runs.get() < good { Err(broken()) } else { Ok(()) }
+            });
+            (runs.get(), result.is_ok())
+        };
+        assert_eq!(tries_until(2), (1, false), "no connection was open");
+        let socket = directory.path().join("connection");
+        std::fs::write(&socket, "").unwrap();
+        assert_eq!(tries_until(2), (2, true));
+        assert!(!socket.exists());
+        std::fs::write(&socket, "").unwrap();
+        assert_eq!(tries_until(3), (2, false));
+    }
 
     #[test]
     fn refusals_are_read_from_the_porcelain_output() {
