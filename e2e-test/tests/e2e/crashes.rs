@@ -80,7 +80,6 @@ async fn kill_at_random_moments(server: &mut Server) {
 
 /// `others` is how many more releases there may be.
 pub(crate) async fn check(server: &Server, origin: &Origin, told: &[Told], others: usize) {
-pub(crate) async fn check(server: &Server, origin: &Origin, told: &[Told]) {
     let history = History::of(origin);
     let commits = history.releases();
     assert!(commits.values().all(|count| *count == 1), "twice: {commits:#?}");

@@ -77,7 +77,7 @@ async fn no_release_is_lost_or_doubled_whatever_happens_to_the_ssh_server() {
 
     let told = load.stop().await;
     server.drained().await;
-    check(&server, &site.origin, &told).await;
+    check(&server, &site.origin, &told, 0).await;
     until("the server is ready", SHORT, async || server.ready().await.filter(|ready| ready.ready)).await;
 }
 

@@ -3,11 +3,9 @@
 pub mod artifact;
 pub mod fake;
 pub mod faults;
-pub mod keys;
-pub mod origin;
-pub mod s3;
 pub mod https;
 pub mod keys;
 pub mod origin;
 mod port;
+pub mod s3;
 pub mod sshd;
