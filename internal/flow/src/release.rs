@@ -1,5 +1,7 @@
 //! Accepting a release.
 
+use std::time::Duration;
+
 use chrono::Utc;
 use release_api::v1::{ReleaseState, ReleaseStatus};
 use release_broker::{BrokerError, Message};
@@ -52,12 +54,23 @@ impl Flow {
         let summary = self.artifact(&request.service, &request.artifact_id).await?;
         check_environment(&request, &summary)?;
         let release = new_release(release_id, &request, &summary)?;
+        if self.is_running(&release)? || self.check_rules(&release).is_err() {
+            self.look_at_the_remote().await;
+        }
         if self.is_running(&release)? {
             return Ok(Accepted::Unchanged);
         }
         self.check_rules(&release)?;
         enqueue(&self.backends, &self.tracker, release, request.request_id).await?;
         Ok(Accepted::Queued { release_id })
+    }
+
+    /// Before somebody is told that there is nothing to do, or that it is not allowed: others
+    /// may have changed that. While the remote is away, what it last was has to do.
+    async fn look_at_the_remote(&self) {
+        const PATIENCE: Duration = Duration::from_secs(5);
+        // A failure is noted where the server says what is wrong with it.
+        let _ = tokio::time::timeout(PATIENCE, self.backends.writer.fetch()).await;
     }
 
     /// How far a release has come; `None` when no such release is known.

@@ -353,7 +353,11 @@ impl Worker {
             let snapshot = shared.snapshot();
             let mut draft = Draft::new(&shared.store, snapshot.tip(), snapshot.root());
             let drafted = self.draft(&snapshot, &mut draft, &mut waiting);
-            let delivery = self.deliver(&snapshot, draft);
+            let delivery = if draft.new_tip().is_some() {
+                self.deliver(&snapshot, draft)
+            } else {
+                self.confirm(&snapshot, &drafted)
+            };
             if !matches!(delivery, Delivery::Moved) {
                 attempts = 0;
             }
@@ -451,6 +455,19 @@ impl Worker {
         let signer = self.signer.as_ref();
         let commit = draft.commit(&edit, &self.committer, time, change.release_id, signer)?;
         Ok(commit.map_or(Outcome::Unchanged, Outcome::Committed))
+    }
+
+    /// Nothing is to be pushed, and no push will tell whether the files that say so are still
+    /// the remote's.
+    fn confirm(&self, base: &Snapshot, drafted: &[Drafted]) -> Delivery {
+        if drafted.iter().all(|(_, result)| matches!(result, Ok(Outcome::Committed(_)))) {
+            return Delivery::Done;
+        }
+        match self.shared.fetch() {
+            Err(error) => Delivery::Unavailable(full_message(&error)),
+            Ok(()) if self.shared.snapshot().tip() == base.tip() => Delivery::Done,
+            Ok(()) => Delivery::Moved,
+        }
     }
 
     fn deliver(&mut self, base: &Snapshot, draft: Draft<'_>) -> Delivery {

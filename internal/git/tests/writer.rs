@@ -179,6 +179,17 @@ async fn a_change_that_finds_nothing_to_do_makes_no_commit() {
 }
 
 #[tokio::test]
+async fn that_nothing_is_to_be_done_is_said_of_what_is_on_the_remote_now() {
+    let fixture = open(Origin::new());
+    fixture.writer.write(simple_release("api", "1")).await.unwrap();
+    let file = format!("{}/artifact.json", directory("api"));
+    fixture.origin.commit("by others", &[(&file, "another artifact")]);
+    let outcome = fixture.writer.write(simple_release("api", "1")).await.unwrap();
+    assert!(matches!(outcome, Outcome::Committed(_)), "{outcome:?}");
+    assert_ne!(fixture.origin.file(&file).unwrap(), b"another artifact");
+}
+
+#[tokio::test]
 async fn the_same_release_is_committed_once_also_after_a_restart() {
     let fixture = open(Origin::new());
     let id = Uuid::new_v4();
