@@ -174,6 +174,16 @@ fn request(service: &str, environment: &str, artifact_id: &str) -> ReleaseReques
 }
 
 #[tokio::test]
+async fn a_release_that_others_undid_is_made_again() {
+    let fixture = Fixture::start(Origin::new()).await;
+    fixture.upload(&ArtifactBuilder::new("api", "master-1")).await;
+    fixture.release(request("api", "dev", "master-1")).await;
+    fixture.origin.commit("undone", &[("dev/releases/dev/api/artifact.json", "{}")]);
+    let again = fixture.release(request("api", "dev", "master-1")).await;
+    assert_eq!((again.state, again.commit), (ReleaseState::Released, Some(fixture.origin.head())));
+}
+
+#[tokio::test]
 async fn a_release_is_one_commit_and_is_seen_in_status_and_history() {
     let fixture = Fixture::start(Origin::new()).await;
     fixture.upload(&ArtifactBuilder::new("api", "master-1")).await;
