@@ -26,6 +26,11 @@ impl Inbox {
         self.changed.notify_waiters();
     }
 
+    /// Forgets what nobody has received yet.
+    pub(crate) fn clear(&self) {
+        self.state().waiting.clear();
+    }
+
     pub(crate) fn close(&self) {
         self.state().closed = true;
         self.changed.notify_waiters();

@@ -1,10 +1,12 @@
 //! Where accepted events wait until they are executed, and where those that
 //! cannot be executed are kept for an operator.
 //!
-//! [`Embedded`] keeps them in a file and survives `kill -9`; [`Memory`] forgets
-//! them with the process. Retries, their delays and the order between events of
-//! one service are the consumer's business, not the broker's.
+//! [`Embedded`] keeps them in a file and survives `kill -9`; [`Amqp`] keeps them
+//! in RabbitMQ, where several servers share them; [`Memory`] forgets them with the
+//! process. Retries, their delays and the order between events of one service are
+//! the consumer's business, not the broker's.
 
+mod amqp;
 mod embedded;
 mod inbox;
 mod memory;
@@ -13,9 +15,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use uuid::Uuid;
 
+pub use amqp::{Amqp, AmqpConfig};
 pub use embedded::{Embedded, MAX_PENDING_BYTES};
 pub use memory::Memory;
 
@@ -54,15 +58,30 @@ pub struct Counts {
 /// it may or may not have happened: repeating it is always safe.
 pub trait Broker: Send + Sync + 'static {
     /// Accepts an event. One whose id is pending or dead already is accepted
-    /// without effect. [`BrokerError::Full`] and [`BrokerError::Closed`] refuse
-    /// it.
+    /// without effect; a shared broker cannot know, and delivers it as often as it was
+    /// published, but never while it is held. [`BrokerError::Full`],
+    /// [`BrokerError::Unavailable`] and [`BrokerError::Closed`] refuse it.
     fn publish(&self, message: Message) -> BoxFuture<'_, Result<(), BrokerError>>;
 
+    /// Makes something known to other systems that listen, at least once. Does
+    /// nothing where nobody else can.
+    fn announce(&self, _message: Message) -> BoxFuture<'_, Result<(), BrokerError>> {
+        std::future::ready(Ok(())).boxed()
+    }
+
     /// Waits for the next event in the order of acceptance; `None` after
-    /// [`Broker::close`]. An event is delivered once in the life of a process;
-    /// one that was neither acked nor buried comes again in the next life.
-    /// Dropping the future loses nothing.
+    /// [`Broker::close`]. An event is delivered once in the life of a process,
+    /// unless it was taken back ([`Broker::holds`]); one that was neither acked nor
+    /// buried comes again in the next life. Dropping the future loses nothing.
     fn receive(&self) -> BoxFuture<'_, Option<Message>>;
+
+    /// Whether a delivered event is (still) this process's to execute. A broker
+    /// that is shared takes what it delivered back when it loses sight of this
+    /// process, and delivers it again, here or elsewhere. What is not held is not to
+    /// be begun; acking and burying it does nothing.
+    fn holds(&self, _id: Uuid) -> bool {
+        true
+    }
 
     /// Forgets a delivered event: it has been executed. Does nothing for an
     /// event that is not pending.
@@ -76,10 +95,10 @@ pub trait Broker: Send + Sync + 'static {
     fn counts(&self) -> BoxFuture<'_, Result<Counts, BrokerError>>;
 
     /// Events that are neither acked nor dead, delivered or not, in the order
-    /// of acceptance.
+    /// of acceptance; of a shared broker only those that this process holds.
     fn pending(&self) -> BoxFuture<'_, Result<Vec<Message>, BrokerError>>;
 
-    /// The dead letters, oldest burial first.
+    /// The dead letters, oldest burial first. Dear with a shared broker.
     fn dead(&self) -> BoxFuture<'_, Result<Vec<DeadMessage>, BrokerError>>;
 
     /// Puts a dead letter at the end of the queue. `false`: there is no such
@@ -105,6 +124,8 @@ pub enum BrokerError {
     Full,
     #[error("the server is shutting down and accepts no more events; try again")]
     Closed,
+    #[error("RabbitMQ cannot be used: {reason}; try again in a moment")]
+    Unavailable { reason: String },
     #[error("the queue of accepted events stopped working; restart the server")]
     Stopped,
     #[error(
