@@ -12,6 +12,7 @@ use release_storage::Limits;
 use url::Url;
 
 use crate::{
+    amqp::AmqpFlags,
     artifact_storage::S3Flags,
     http::{
         auth::{TokenList, Tokens},
@@ -215,6 +216,8 @@ pub(crate) struct BrokerFlags {
     /// How many events the memory broker holds
     #[arg(long, default_value_t = 1000, value_name = "COUNT")]
     pub(crate) memory_queue_size: usize,
+    #[command(flatten)]
+    pub(crate) amqp: AmqpFlags,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -223,6 +226,8 @@ pub(crate) enum BrokerType {
     Embedded,
     /// In memory; a restart forgets them
     Memory,
+    /// In RabbitMQ, which several servers may share
+    Amqp,
 }
 
 #[derive(Args)]
@@ -341,6 +346,17 @@ mod tests {
             "--log.development=true",
             "--broker-type=memory",
             "--memory-queue-size=5",
+            "--amqp-host=rabbitmq",
+            "--amqp-port=5673",
+            "--amqp-user=release-manager",
+            "--amqp-password=secret",
+            "--amqp-virtualhost=/",
+            "--amqp-reconnection-timeouts=5s",
+            "--amqp-connection-timeouts=10s",
+            "--amqp-init-timeouts=10s",
+            "--amqp-prefetch=10",
+            "--amqp-exchange=release-manager",
+            "--amqp-queue=release-manager",
             "--policy-branch-restrictions=prod=^master$,dev=^(master|develop)$",
             "--github-webhook-secret=secret",
             "--s3-artifact-storage-bucket-name=acme-artifacts",
@@ -365,6 +381,9 @@ mod tests {
             "--external-url=https://user:secret@x",
             "--broker-type=amqqp",
             "--memory-queue-size=-1",
+            "--amqp-prefetch=0",
+            "--amqp-port=0",
+            "--amqp-init-timeouts=soon",
             "--artifact-filename=other.json",
             "--artifact-max-bytes=many",
             "--s3-artifact-storage-bucket-name=A.B",
@@ -400,6 +419,7 @@ mod tests {
             "SLACK_TOKEN",
             "GITHUB_API_TOKEN",
             "GRAFANA_ANNOTATIONS",
+            "AMQP_PASSWORD",
         ];
         let hidden = command.get_arguments().filter(|argument| {
             argument.get_env().is_some_and(|name| secret.iter().any(|secret| name == *secret))

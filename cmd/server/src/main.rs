@@ -1,5 +1,6 @@
 //! The release server: accepts releases over HTTP and writes them to the config repository.
 
+mod amqp;
 mod artifact_storage;
 mod cli;
 mod events;

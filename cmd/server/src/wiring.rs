@@ -3,7 +3,7 @@
 use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt, path::Path, sync::Arc};
 
 use anyhow::Context;
-use release_broker::{Broker, Embedded, Memory};
+use release_broker::{Amqp, Broker, Embedded, Memory};
 use release_core::Person;
 use release_flow::{Backends, Dispatcher, Flow, Outbox, Retries};
 use release_git::{ConfigRepository, Credentials, Options, RemoteOptions, Writer};
@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     artifact_storage::{self, ArtifactStorage},
-    flags::{BrokerFlags, BrokerType, GitFlags, StartFlags},
+    flags::{BrokerType, GitFlags, StartFlags},
     http::{Backend, webhook::Webhook},
 };
 
@@ -56,7 +56,7 @@ pub(crate) async fn open(
     metrics: Metrics,
 ) -> anyhow::Result<(Backend, Background)> {
     let data_dir = flags.data_dir();
-    let broker = open_broker(&flags.broker, &data_dir.join("events.redb"))?;
+    let broker = open_broker(flags, &data_dir.join("events.redb"), &metrics)?;
     let outbox = open_outbox(flags, &data_dir, metrics.clone())?;
     let ArtifactStorage { storage, uploads, notifications } =
         artifact_storage::open(flags, &data_dir, port).await?;
@@ -66,7 +66,7 @@ pub(crate) async fn open(
     let (repository, writer) = spawn_blocking(move || ConfigRepository::open(&options))
         .await
         .context("opening the config repository broke")??;
-    tokio::spawn(observe_remote(repository.problem(), metrics.clone()));
+    tokio::spawn(observe(repository.problem(), metrics.clone(), Metrics::set_remote_up));
 
     let restrictions = Arc::new(flags.policies.restrictions.clone());
     let (flow, dispatcher) = Flow::new(Backends {
@@ -91,26 +91,43 @@ pub(crate) fn make_data_dir(data_dir: &Path) -> anyhow::Result<()> {
     })
 }
 
-async fn observe_remote(mut problem: watch::Receiver<Option<String>>, metrics: Metrics) {
+async fn observe(
+    mut problem: watch::Receiver<Option<String>>,
+    metrics: Metrics,
+    set_up: impl Fn(&Metrics, bool),
+) {
     loop {
-        metrics.set_remote_up(problem.borrow_and_update().is_none());
+        let is_up = problem.borrow_and_update().is_none();
+        set_up(&metrics, is_up);
         if problem.changed().await.is_err() {
             return;
         }
     }
 }
 
+/// Its notifications are this server's own, so they are not in RabbitMQ.
 fn open_outbox(flags: &StartFlags, data_dir: &Path, metrics: Metrics) -> anyhow::Result<Outbox> {
     let notifiers = Notifiers::new(flags.notifications.config()?)?;
-    let broker = open_broker(&flags.broker, &data_dir.join("notifications.redb"))?;
+    let broker: Arc<dyn Broker> = match flags.broker.broker_type {
+        BrokerType::Embedded | BrokerType::Amqp => {
+            Arc::new(Embedded::open(&data_dir.join("notifications.redb"))?)
+        }
+        BrokerType::Memory => Arc::new(Memory::new(flags.broker.memory_queue_size)),
+    };
     Ok(Outbox::new(notifiers, broker, Retries::default(), metrics))
 }
 
-/// `file` is where it waits on disk, if it does.
-fn open_broker(flags: &BrokerFlags, file: &Path) -> anyhow::Result<Arc<dyn Broker>> {
-    Ok(match flags.broker_type {
+/// `file` is where events wait on disk, if they do.
+fn open_broker(flags: &StartFlags, file: &Path, metrics: &Metrics) -> anyhow::Result<Arc<dyn Broker>> {
+    metrics.set_broker_up(true);
+    Ok(match flags.broker.broker_type {
         BrokerType::Embedded => Arc::new(Embedded::open(file)?),
-        BrokerType::Memory => Arc::new(Memory::new(flags.memory_queue_size)),
+        BrokerType::Memory => Arc::new(Memory::new(flags.broker.memory_queue_size)),
+        BrokerType::Amqp => {
+            let broker = Amqp::start(flags.broker.amqp.config(flags.timeout)?);
+            tokio::spawn(observe(broker.problem(), metrics.clone(), Metrics::set_broker_up));
+            Arc::new(broker)
+        }
     })
 }
 

@@ -306,6 +306,10 @@ impl Broker for Amqp {
         self.shared.inbox.next().boxed()
     }
 
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     fn holds(&self, id: Uuid) -> bool {
         self.shared.deliveries().holds(id)
     }

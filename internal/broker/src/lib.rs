@@ -91,6 +91,11 @@ pub trait Broker: Send + Sync + 'static {
     /// event that is not pending.
     fn bury(&self, id: Uuid, reason: String) -> BoxFuture<'_, Result<(), BrokerError>>;
 
+    /// Whether other servers use this queue, too.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     /// How many events are pending and dead. Cheap, unlike reading them.
     fn counts(&self) -> BoxFuture<'_, Result<Counts, BrokerError>>;
 

@@ -42,6 +42,38 @@ pub struct Release {
     pub enqueued_at: DateTime<Utc>,
 }
 
+/// A release is on the remote: `released`. Told to other systems, never executed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Released<'a> {
+    /// The service.
+    pub name: &'a str,
+    pub namespace: &'a str,
+    pub artifact_id: &'a str,
+    /// Of the change that was built, as are name and squad.
+    pub author_email: &'a str,
+    pub author_name: &'a str,
+    pub squad: &'a str,
+    pub environment: &'a str,
+    pub intent_type: &'a str,
+}
+
+impl Released<'_> {
+    pub const KIND: &'static str = "released";
+
+    pub fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("it has only texts")
+    }
+}
+
+/// Types that are for other systems. They pass by here, too, because the queue gets everything.
+const ANNOUNCEMENTS: [&str; 3] = [Released::KIND, "releaseSucceeded", "releaseFailed"];
+
+/// Whether there is nothing to do for an event of this type.
+pub fn is_announcement(kind: &str) -> bool {
+    ANNOUNCEMENTS.contains(&kind)
+}
+
 /// Why a body is no event.
 #[derive(Debug, thiserror::Error)]
 pub enum EventError {
@@ -122,6 +154,28 @@ mod tests {
         assert_eq!(event.to_json(), BODY.as_bytes());
         assert_eq!(event.ordering_key(), "/svc");
         assert!(Event::from_json("newArtifact", br#"{"service":"svc"}"#).is_err());
+    }
+
+    #[test]
+    fn what_is_for_others_is_written_as_they_read_it_and_passed_over() {
+        let released = Released {
+            name: "svc",
+            namespace: "dev",
+            artifact_id: "master-1-2",
+            author_email: "j@x.io",
+            author_name: "Jane",
+            squad: "aura",
+            environment: "dev",
+            intent_type: "Promote",
+        };
+        assert_eq!(
+            String::from_utf8(released.to_json()).unwrap(),
+            r#"{"name":"svc","namespace":"dev","artifactId":"master-1-2","authorEmail":"j@x.io","authorName":"Jane","squad":"aura","environment":"dev","intentType":"Promote"}"#
+        );
+        for kind in ["released", "releaseSucceeded", "releaseFailed"] {
+            assert!(is_announcement(kind), "{kind}");
+        }
+        assert!(!is_announcement(Event::RELEASE) && !is_announcement("") && !is_announcement("Released"));
     }
 
     #[test]

@@ -14,7 +14,11 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use chrono::Utc;
 use release_api::v1::ReleaseState;
 use release_broker::Message;
-use release_core::{Event, Spec, event::Release, full_message};
+use release_core::{
+    Event, Spec,
+    event::{self, Release, is_announcement},
+    full_message,
+};
 use release_git::{Change, ObjectId, Outcome, WriteError};
 use release_notify::{Failed, Released};
 use release_storage::{File, StorageError};
@@ -168,6 +172,9 @@ impl Dispatcher {
 impl Worker {
     /// Executes one event to its end.
     async fn execute(&self, message: Message) {
+        if is_announcement(&message.kind) {
+            return self.settle(message.id, None).await;
+        }
         let event = match event_of(&message) {
             Ok(event) => event,
             Err(error) => return self.bury(message.id, full_message(&error)).await,
@@ -187,6 +194,11 @@ impl Worker {
         let mut declined = 0;
         let mut accepted_before = u64::MAX;
         loop {
+            if !self.backends.broker.holds(id) {
+                info!("the event was taken back; it comes again, here or at another server");
+                self.tracker.progress(id, ReleaseState::Queued, None);
+                return None;
+            }
             self.tracker.progress(id, ReleaseState::Releasing, None);
             let reason = match self.attempt(message, event).await {
                 Ok(()) => return None,
@@ -265,7 +277,9 @@ impl Worker {
             Outcome::Unchanged => None,
         };
         let released = Released { release, spec, at: Utc::now() };
-        if let Some(commit) = commit {
+        // Not when it was taken back after this, and came again.
+        let is_news = !self.tracker.is_finished(message.id);
+        if let Some(commit) = commit.filter(|_| is_news) {
             self.committed.fetch_add(1, Ordering::SeqCst);
             self.count(release, spec, message);
             log(released, commit);
@@ -274,10 +288,25 @@ impl Worker {
         }
         let state = if commit.is_some() { ReleaseState::Released } else { ReleaseState::Unchanged };
         self.tracker.finish(message.id, state, commit.map(|id: ObjectId| id.to_string()), None);
-        if commit.is_some() {
+        if commit.is_some() && is_news {
             self.backends.outbox.released(released).await;
         }
+        if commit.is_some() && !self.announce(message, release, spec).await {
+            return;
+        }
         self.settle(message.id, None).await;
+    }
+
+    /// Tells other systems. Tries until it works; `false` when the server stops before.
+    async fn announce(&self, message: &Message, release: &Release, spec: &Spec) -> bool {
+        let mut delays = delays();
+        while let Err(error) = self.backends.broker.announce(announcement(message, release, spec)).await {
+            warn!("a release cannot be announced yet: {}", full_message(&error));
+            if !self.pause(delays.next().unwrap_or(MAX_DELAY)).await {
+                return false;
+            }
+        }
+        true
     }
 
     /// The event will not come again: it is done, or dead for this reason. Tries
@@ -342,6 +371,28 @@ fn log(released: Released<'_>, commit: ObjectId) {
         intent = intent.kind(),
         "{}", released.sentence()
     );
+}
+
+/// Each release makes one, with one id, however often it is told.
+fn announcement(message: &Message, release: &Release, spec: &Spec) -> Message {
+    let body = event::Released {
+        name: release.service.as_str(),
+        namespace: release.namespace.as_str(),
+        artifact_id: release.artifact_id.as_str(),
+        author_email: &spec.application.author_email,
+        author_name: &spec.application.author_name,
+        squad: &spec.squad,
+        environment: release.environment.as_str(),
+        intent_type: release.intent.kind(),
+    };
+    let kind = event::Released::KIND;
+    Message {
+        id: Uuid::new_v5(&release.release_id, kind.as_bytes()),
+        kind: kind.to_owned(),
+        correlation_id: message.correlation_id.clone(),
+        accepted_at: Utc::now(),
+        body: body.to_json(),
+    }
 }
 
 fn kibibytes(files: &[File]) -> u32 {

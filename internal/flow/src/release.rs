@@ -44,7 +44,7 @@ impl Flow {
         let _announced = self.backends.writer.announce();
         let release_id = release_id(&request);
         if request.idempotency_key.is_some()
-            && let Some(known) = self.release_status(release_id).await?
+            && let Some(known) = self.known_release(release_id).await?
         {
             return Ok(match known.state {
                 ReleaseState::Unchanged => Accepted::Unchanged,
@@ -62,6 +62,9 @@ impl Flow {
         }
         self.check_rules(&release)?;
         enqueue(&self.backends, &self.tracker, release, request.request_id).await?;
+        if self.backends.broker.is_shared() {
+            self.tracker.forget_old(|id| self.backends.broker.holds(id));
+        }
         Ok(Accepted::Queued { release_id })
     }
 
@@ -74,28 +77,52 @@ impl Flow {
     }
 
     /// How far a release has come; `None` when no such release is known.
+    ///
+    /// Another server may execute what this one accepted. Then it is queued until its commit has been
+    /// fetched, or until it is found among the dead.
     pub async fn release_status(&self, id: Uuid) -> Result<Option<ReleaseStatus>, FlowError> {
-        if let Some(status) = self.tracker.status(id) {
-            return Ok(Some(status));
+        let known = self.status_without_dead(id).await?;
+        match known {
+            Some(known) if known.state.is_final() || self.backends.broker.holds(id) => Ok(Some(known)),
+            Some(known) => Ok(self.failed_status(id).await.ok().flatten().or(Some(known))),
+            None => self.failed_status(id).await,
+        }
+    }
+
+    /// What a repeated request repeats. A shared broker is not asked for its dead, which is dear: there, what
+    /// failed for good at another server is tried again.
+    async fn known_release(&self, id: Uuid) -> Result<Option<ReleaseStatus>, FlowError> {
+        if self.backends.broker.is_shared() {
+            self.status_without_dead(id).await
+        } else {
+            self.release_status(id).await
+        }
+    }
+
+    async fn status_without_dead(&self, id: Uuid) -> Result<Option<ReleaseStatus>, FlowError> {
+        let tracked = self.tracker.status(id);
+        if tracked.as_ref().is_some_and(|known| known.state.is_final() || self.backends.broker.holds(id)) {
+            return Ok(tracked);
         }
         let committed = self.read(move |snapshot| Ok(snapshot.find_release(id)?)).await?;
-        if let Some(commit) = committed {
-            return Ok(Some(ReleaseStatus {
-                release_id: id,
-                service: commit.message.service,
-                environment: commit.message.environment,
-                artifact_id: commit.message.artifact_id,
-                state: ReleaseState::Released,
-                queue_position: None,
-                commit: Some(commit.id.to_string()),
-                message: None,
-            }));
-        }
-        self.failed_status(id).await
+        let Some(commit) = committed else { return Ok(tracked) };
+        Ok(Some(ReleaseStatus {
+            release_id: id,
+            service: commit.message.service,
+            environment: commit.message.environment,
+            artifact_id: commit.message.artifact_id,
+            state: ReleaseState::Released,
+            queue_position: None,
+            commit: Some(commit.id.to_string()),
+            message: None,
+        }))
     }
 
     /// Of a release that failed before a restart; what waits is known to the tracker.
     async fn failed_status(&self, id: Uuid) -> Result<Option<ReleaseStatus>, FlowError> {
+        if self.backends.broker.counts().await?.dead == 0 {
+            return Ok(None);
+        }
         let dead = self.backends.broker.dead().await?.into_iter().find(|dead| dead.message.id == id);
         Ok(dead.and_then(|dead| {
             let Event::Release(release) = Event::from_json(&dead.message.kind, &dead.message.body).ok()?
@@ -138,12 +165,16 @@ impl Flow {
 
     /// Whether the environment runs the artifact and nothing that waits will change that.
     fn is_running(&self, release: &Release) -> Result<bool, FlowError> {
-        if self.tracker.is_waiting(release.service.as_str(), release.environment.as_str()) {
-            return Ok(false);
+        let snapshot = self.backends.repository.snapshot();
+        for id in self.tracker.waiting(release.service.as_str(), release.environment.as_str()) {
+            // What another server was to execute may be written already.
+            if self.backends.broker.holds(id) || snapshot.find_release(id)?.is_none() {
+                return Ok(false);
+            }
         }
         let path = layout::artifact_file(&release.environment, &release.namespace, &release.service);
         // One look-up takes less time than handing it to another thread.
-        let running = running_artifact(&self.backends.repository.snapshot().tree(), &path)?;
+        let running = running_artifact(&snapshot.tree(), &path)?;
         Ok(running.as_deref() == Some(release.artifact_id.as_str()))
     }
 

@@ -12,6 +12,8 @@ use uuid::Uuid;
 
 /// How many finished releases are remembered; older ones are found in git.
 const MAX_FINISHED: usize = 10_000;
+/// How many releases are remembered that wait, when others execute them.
+const MAX_ELSEWHERE: usize = 10_000;
 
 #[derive(Default)]
 pub(crate) struct Tracker {
@@ -23,8 +25,8 @@ struct Inner {
     known: HashMap<Uuid, Tracked>,
     /// Unfinished releases in the order of acceptance.
     waiting: BTreeMap<u64, Uuid>,
-    /// How many of them there are for each service and environment.
-    places: HashMap<(String, String), usize>,
+    /// The same of each service and environment.
+    places: HashMap<(String, String), BTreeMap<u64, Uuid>>,
     finished: VecDeque<Uuid>,
     accepted: u64,
 }
@@ -34,13 +36,30 @@ struct Tracked {
     number: u64,
 }
 
+impl Tracked {
+    fn is_finished(&self) -> bool {
+        self.status.state.is_final()
+    }
+}
+
+impl Inner {
+    fn forget(&mut self, id: Uuid) {
+        if let Some(tracked) = self.known.remove(&id) {
+            self.wait_no_longer(tracked.number, &tracked.status);
+            self.finished.retain(|finished| *finished != id);
+        }
+    }
+}
+
 impl Tracker {
-    /// A release is being accepted, or came out of the broker after a restart.
-    /// `false` when it is known already.
+    /// A release is being accepted, or came out of the broker. `false` when it is known
+    /// already. One that failed and comes again was put back into the queue, perhaps at another server.
     pub(crate) fn accept(&self, release: &Release) -> bool {
         let mut inner = self.lock();
-        if inner.known.contains_key(&release.release_id) {
-            return false;
+        match inner.known.get(&release.release_id) {
+            Some(known) if known.status.state != ReleaseState::Failed => return false,
+            Some(_) => inner.forget(release.release_id),
+            None => {}
         }
         inner.accepted += 1;
         let number = inner.accepted;
@@ -54,7 +73,7 @@ impl Tracker {
             commit: None,
             message: None,
         };
-        *inner.places.entry(place(&status)).or_default() += 1;
+        inner.places.entry(place(&status)).or_default().insert(number, release.release_id);
         inner.known.insert(release.release_id, Tracked { status, number });
         inner.waiting.insert(number, release.release_id);
         true
@@ -62,19 +81,21 @@ impl Tracker {
 
     /// The broker did not take it after all, or an operator dropped it.
     pub(crate) fn forget(&self, id: Uuid) {
-        let mut inner = self.lock();
-        if let Some(tracked) = inner.known.remove(&id) {
-            inner.wait_no_longer(tracked.number, &tracked.status);
-            inner.finished.retain(|finished| *finished != id);
-        }
+        self.lock().forget(id);
     }
 
-    /// The release is being executed, or waits for the reason given.
+    /// The release is being executed, or waits for the reason given. What is finished stays so.
     pub(crate) fn progress(&self, id: Uuid, state: ReleaseState, message: Option<String>) {
-        if let Some(tracked) = self.lock().known.get_mut(&id) {
+        let mut inner = self.lock();
+        if let Some(tracked) = inner.known.get_mut(&id).filter(|tracked| !tracked.is_finished()) {
             tracked.status.state = state;
             tracked.status.message = message;
         }
+    }
+
+    /// Whether nothing more will happen to the release by itself.
+    pub(crate) fn is_finished(&self, id: Uuid) -> bool {
+        self.lock().known.get(&id).is_some_and(Tracked::is_finished)
     }
 
     pub(crate) fn finish(
@@ -86,7 +107,7 @@ impl Tracker {
     ) {
         let mut guard = self.lock();
         let inner = &mut *guard;
-        let Some(tracked) = inner.known.get_mut(&id) else { return };
+        let Some(tracked) = inner.known.get_mut(&id).filter(|tracked| !tracked.is_finished()) else { return };
         tracked.status.state = state;
         tracked.status.commit = commit;
         tracked.status.message = message;
@@ -100,6 +121,18 @@ impl Tracker {
         }
     }
 
+    /// Bounds how many releases are remembered that another server executes: the oldest of those that
+    /// are neither finished nor `held` here are forgotten.
+    pub(crate) fn forget_old(&self, held: impl Fn(Uuid) -> bool) {
+        let mut inner = self.lock();
+        let excess = inner.waiting.len().saturating_sub(MAX_ELSEWHERE);
+        let old: Vec<Uuid> =
+            inner.waiting.values().copied().take(excess).filter(|id| !held(*id)).collect();
+        for id in old {
+            inner.forget(id);
+        }
+    }
+
     pub(crate) fn status(&self, id: Uuid) -> Option<ReleaseStatus> {
         let inner = self.lock();
         let tracked = inner.known.get(&id)?;
@@ -110,9 +143,11 @@ impl Tracker {
         Some(status)
     }
 
-    /// Whether an accepted release to this place is not finished: what runs there will change.
-    pub(crate) fn is_waiting(&self, service: &str, environment: &str) -> bool {
-        self.lock().places.contains_key(&(service.to_owned(), environment.to_owned()))
+    /// The accepted releases to this place that are not finished: what runs there will change.
+    pub(crate) fn waiting(&self, service: &str, environment: &str) -> Vec<Uuid> {
+        let inner = self.lock();
+        let here = inner.places.get(&(service.to_owned(), environment.to_owned()));
+        here.into_iter().flat_map(BTreeMap::values).copied().collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -125,10 +160,10 @@ impl Inner {
         if self.waiting.remove(&number).is_none() {
             return;
         }
-        if let Entry::Occupied(mut count) = self.places.entry(place(status)) {
-            *count.get_mut() -= 1;
-            if *count.get() == 0 {
-                count.remove();
+        if let Entry::Occupied(mut here) = self.places.entry(place(status)) {
+            here.get_mut().remove(&number);
+            if here.get().is_empty() {
+                here.remove();
             }
         }
     }
@@ -169,14 +204,42 @@ mod tests {
         assert!(!tracker.accept(&a), "known");
         let position = |release: &Release| tracker.status(release.release_id).unwrap().queue_position;
         assert_eq!([position(&a), position(&b), position(&c)], [Some(0), Some(1), Some(2)]);
-        assert!(tracker.is_waiting("a", "dev") && !tracker.is_waiting("a", "prod"));
+        assert_eq!(tracker.waiting("a", "dev"), [a.release_id]);
+        assert!(tracker.waiting("a", "prod").is_empty());
 
         tracker.finish(a.release_id, ReleaseState::Released, Some("c0ffee".into()), None);
         tracker.forget(b.release_id);
         assert_eq!(position(&c), Some(0));
-        assert!(!tracker.is_waiting("a", "dev"));
+        assert!(tracker.waiting("a", "dev").is_empty());
         assert_eq!(tracker.status(a.release_id).unwrap().commit.as_deref(), Some("c0ffee"));
         assert_eq!(tracker.status(b.release_id), None);
+    }
+
+    #[test]
+    fn what_is_finished_stays_so_until_a_failed_one_comes_again() {
+        let (tracker, done, failed) = (Tracker::default(), release("a"), release("b"));
+        for (release, state) in [(&done, ReleaseState::Released), (&failed, ReleaseState::Failed)] {
+            tracker.accept(release);
+            tracker.finish(release.release_id, state, None, None);
+            tracker.progress(release.release_id, ReleaseState::Releasing, None);
+            assert_eq!(tracker.status(release.release_id).unwrap().state, state);
+        }
+        assert!(!tracker.accept(&done) && tracker.is_finished(done.release_id));
+        assert!(tracker.accept(&failed) && !tracker.is_finished(failed.release_id));
+        assert_eq!(tracker.waiting("b", "dev"), [failed.release_id]);
+    }
+
+    #[test]
+    fn what_others_execute_is_forgotten_in_time() {
+        let tracker = Tracker::default();
+        let releases: Vec<_> = (0..MAX_ELSEWHERE + 2).map(|_| release("svc")).collect();
+        for release in &releases {
+            tracker.accept(release);
+        }
+        tracker.forget_old(|id| id == releases[0].release_id);
+        assert!(tracker.status(releases[0].release_id).is_some(), "it is executed here");
+        assert_eq!(tracker.status(releases[1].release_id), None);
+        assert_eq!(tracker.lock().waiting.len(), MAX_ELSEWHERE + 1);
     }
 
     #[test]

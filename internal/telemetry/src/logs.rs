@@ -13,6 +13,9 @@ use tracing_subscriber::{
     util::{SubscriberInitExt, TryInitError},
 };
 
+/// They log each attempt to reach what is away. We log when that changes.
+const QUIET: &str = "lapin=off,amq_protocol=off";
+
 /// Why logging could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
@@ -29,8 +32,9 @@ pub enum LogError {
 /// each line is a JSON object with `@timestamp`, `level`, `message`, the fields of
 /// the surrounding spans (such as `requestId`) and the line's own.
 pub fn init(level: &str, development: bool) -> Result<(), LogError> {
-    let filter =
-        EnvFilter::builder().parse(level).map_err(|_| LogError::Level { level: level.to_owned() })?;
+    let filter = EnvFilter::builder()
+        .parse(format!("{QUIET},{level}"))
+        .map_err(|_| LogError::Level { level: level.to_owned() })?;
     let lines: Box<dyn Layer<Registry> + Send + Sync> = if development {
         let colours = io::stderr().is_terminal();
         fmt::layer().with_writer(io::stderr).with_ansi(colours).with_target(false).boxed()

@@ -34,6 +34,7 @@ pub struct Metrics {
     batch_size: Histogram,
     remote_up: IntGauge,
     artifact_notifications_up: IntGauge,
+    broker_up: IntGauge,
     notifications: IntCounterVec,
     notifications_pending: IntGaugeVec,
 }
@@ -83,6 +84,11 @@ impl Metrics {
                 &registry,
                 "release_manager_artifact_notifications_up",
                 "1 while the server hears of new artifacts in the bucket, else 0.",
+            ),
+            broker_up: gauge(
+                &registry,
+                "release_manager_broker_up",
+                "1 while the broker takes and gives events, else 0.",
             ),
             notifications: register(&registry, notifications()),
             notifications_pending: register(&registry, notifications_pending()),
@@ -144,6 +150,11 @@ impl Metrics {
     /// Whether the server hears of what is stored in the bucket.
     pub fn set_artifact_notifications_up(&self, up: bool) {
         self.artifact_notifications_up.set(i64::from(up));
+    }
+
+    /// Whether the broker takes and gives events.
+    pub fn set_broker_up(&self, up: bool) {
+        self.broker_up.set(i64::from(up));
     }
 
     /// What became of a notification, or of one attempt (`retried`).
@@ -251,6 +262,7 @@ mod tests {
         metrics.observe_batch(7);
         metrics.set_remote_up(true);
         metrics.set_artifact_notifications_up(true);
+        metrics.set_broker_up(true);
         metrics.count_notification("slack", "delivered");
         metrics.add_pending_notifications("slack", 2);
 
@@ -267,6 +279,7 @@ mod tests {
             "release_manager_git_batch_size_sum 7",
             "release_manager_git_remote_up 1",
             "release_manager_artifact_notifications_up 1",
+            "release_manager_broker_up 1",
             r#"release_manager_notifications_total{notifier="slack",outcome="delivered"} 1"#,
             r#"release_manager_notifications_pending{notifier="slack"} 2"#,
         ] {
