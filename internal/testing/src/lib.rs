@@ -7,5 +7,7 @@ pub mod https;
 pub mod keys;
 pub mod origin;
 mod port;
+pub mod proxy;
+pub mod rabbitmq;
 pub mod s3;
 pub mod sshd;

@@ -6,10 +6,17 @@ use std::time::Duration;
 use release_broker::{Broker, BrokerError, Embedded, Memory};
 use uuid::Uuid;
 
+use crate::rabbitmq;
 use crate::{dead, message, numbers, pending, publish, publish_together, receive};
 
 /// Runs a test on a fresh broker of each kind.
 async fn on_each(test: impl AsyncFn(Arc<dyn Broker>)) {
+    test(Arc::new(rabbitmq::fresh().await)).await;
+    on_each_of_our_own(test).await;
+}
+
+/// On those that nobody else uses: they know of every event.
+async fn on_each_of_our_own(test: impl AsyncFn(Arc<dyn Broker>)) {
     test(Arc::new(Memory::new(10_000))).await;
     let directory = tempfile::tempdir().unwrap();
     test(Arc::new(Embedded::open(&directory.path().join("events.redb")).unwrap())).await;
@@ -41,7 +48,7 @@ async fn a_message_is_delivered_once() {
 
 #[tokio::test]
 async fn publishing_a_known_id_again_changes_nothing() {
-    on_each(async |broker| {
+    on_each_of_our_own(async |broker| {
         publish(&*broker, [1, 2, 1]).await;
         assert_eq!(receive(&*broker, 2).await, [1, 2]);
         broker.bury(Uuid::from_u128(2), "no such artifact".into()).await.unwrap();
@@ -74,7 +81,7 @@ async fn a_receive_that_is_dropped_loses_nothing() {
 
 #[tokio::test]
 async fn a_dead_letter_keeps_its_message_and_reason() {
-    on_each(async |broker| {
+    on_each_of_our_own(async |broker| {
         publish(&*broker, 1..3).await;
         receive(&*broker, 2).await;
         broker.bury(Uuid::from_u128(2), "unknown event type".into()).await.unwrap();
@@ -110,7 +117,7 @@ async fn a_dead_letter_can_be_retried_or_dropped() {
 
 #[tokio::test]
 async fn what_is_not_there_is_left_alone() {
-    on_each(async |broker| {
+    on_each_of_our_own(async |broker| {
         publish(&*broker, [1]).await;
         let (here, absent) = (Uuid::from_u128(1), Uuid::from_u128(9));
         broker.ack(absent).await.unwrap();

@@ -1,8 +1,9 @@
-//! What every broker promises, and what the embedded one promises across
-//! restarts and crashes.
+//! What every broker promises, what the embedded one promises across restarts
+//! and crashes, and what RabbitMQ does to us.
 
 mod contract;
 mod crash;
+mod rabbitmq;
 mod restart;
 
 use std::sync::Arc;

@@ -1,0 +1,264 @@
+//! A real RabbitMQ, as Debian packages it, on ports and a directory of its own.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::atomic::{AtomicUsize, Ordering},
+    time::{Duration, Instant},
+};
+
+use reqwest::{Client, Method, StatusCode};
+use rustix::process::{Pid, Signal, kill_process_group};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::sync::OnceCell;
+
+use crate::port::free as free_port;
+
+/// The account that RabbitMQ comes with, which only works from this machine.
+pub const USER: &str = "guest";
+pub const PASSWORD: &str = "guest";
+
+const PROGRAMS: &str = "/usr/lib/rabbitmq/bin";
+/// Takes 5 s on an idle machine.
+const START_TIMEOUT: Duration = Duration::from_mins(3);
+
+/// Lives as long as the value, and never longer than this process. Panics on every
+/// failure: it is for tests.
+pub struct RabbitMq {
+    directory: TempDir,
+    ports: Ports,
+    http: Client,
+    hosts: AtomicUsize,
+    _names: Guarded,
+    server: Option<Guarded>,
+}
+
+struct Ports {
+    amqp: u16,
+    tls: u16,
+    management: u16,
+    distribution: u16,
+    names: u16,
+}
+
+impl RabbitMq {
+    pub async fn start() -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let ports = Ports {
+            amqp: free_port(),
+            tls: free_port(),
+            management: free_port(),
+            distribution: free_port(),
+            names: free_port(),
+        };
+        write_configuration(directory.path(), &ports);
+        let mut names = Command::new("epmd");
+        names.args(["-address", "127.0.0.1", "-port", &ports.names.to_string()]);
+        let http = Client::builder().no_proxy().timeout(Duration::from_secs(20)).build().expect("a client");
+        let mut rabbitmq =
+            Self { directory, ports, http, hosts: AtomicUsize::new(0), _names: Guarded::spawn(&names), server: None };
+        rabbitmq.restart().await;
+        rabbitmq
+    }
+
+    /// One for all tests of this process that leave it as it is.
+    pub async fn shared() -> &'static Self {
+        static SHARED: OnceCell<RabbitMq> = OnceCell::const_new();
+        SHARED.get_or_init(Self::start).await
+    }
+
+    /// Kills it, and starts it again on the same data; returns when it works.
+    pub async fn restart(&mut self) {
+        self.kill();
+        self.spawn();
+        self.wait_until_up().await;
+    }
+
+    pub fn kill(&mut self) {
+        self.server = None;
+    }
+
+    fn spawn(&mut self) {
+        let log = fs::File::options().create(true).append(true).open(self.path("output")).expect("a file");
+        let mut command = Command::new(format!("{PROGRAMS}/rabbitmq-server"));
+        self.environment(&mut command);
+        self.server = Some(Guarded::spawn_to(&command, log));
+    }
+
+    async fn wait_until_up(&self) {
+        let started = Instant::now();
+        while self.api(Method::GET, "health/checks/virtual-hosts", None).await != Some(StatusCode::OK) {
+            let output = || fs::read_to_string(self.path("output")).unwrap_or_default();
+            assert!(started.elapsed() < START_TIMEOUT, "RabbitMQ does not start: {}", output());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.ports.amqp
+    }
+
+    pub fn tls_port(&self) -> u16 {
+        self.ports.tls
+    }
+
+    /// The certificate of the authority that made RabbitMQ's, which is for `localhost`.
+    pub fn authority(&self) -> PathBuf {
+        self.path("ca.pem")
+    }
+
+    /// A new virtual host: nobody else's queues are in it.
+    pub async fn virtual_host(&self) -> String {
+        let name = format!("test-{}", self.hosts.fetch_add(1, Ordering::Relaxed));
+        self.put(&format!("vhosts/{name}"), json!({})).await;
+        let all = json!({"configure": ".*", "write": ".*", "read": ".*"});
+        self.put(&format!("permissions/{name}/{USER}"), all).await;
+        name
+    }
+
+    /// As somebody else would, who chose other arguments.
+    pub async fn declare_queue(&self, virtual_host: &str, queue: &str, arguments: Value) {
+        self.put(
+            &format!("queues/{virtual_host}/{queue}"),
+            json!({"durable": true, "arguments": arguments}),
+        )
+        .await;
+    }
+
+    pub async fn delete_queue(&self, virtual_host: &str, queue: &str) {
+        let status = self.api(Method::DELETE, &format!("queues/{virtual_host}/{queue}"), None).await;
+        assert_eq!(status, Some(StatusCode::NO_CONTENT));
+    }
+
+    /// Pretends that the disk is full, or that it has room again.
+    pub async fn set_disk_alarm(&self, on: bool) {
+        self.control(&["set_disk_free_limit", if on { "1000000GB" } else { "1MB" }]).await;
+    }
+
+    /// Closes all connections, as an operator would.
+    pub async fn close_connections(&self) {
+        self.control(&["close_all_connections", "a test"]).await;
+    }
+
+    /// `rabbitmqctl`.
+    pub async fn control(&self, arguments: &[&str]) {
+        let mut command = Command::new(format!("{PROGRAMS}/rabbitmqctl"));
+        self.environment(&mut command);
+        command.args(arguments).stdin(Stdio::null());
+        let output = tokio::task::spawn_blocking(move || command.output()).await.expect("no panic");
+        let output = output.expect("rabbitmqctl is installed");
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+    }
+
+    async fn put(&self, path: &str, body: Value) {
+        let status = self.api(Method::PUT, path, Some(body)).await;
+        assert!(status.is_some_and(|status| status.is_success()), "{path}: {status:?}");
+    }
+
+    async fn api(&self, method: Method, path: &str, body: Option<Value>) -> Option<StatusCode> {
+        let url = format!("http://127.0.0.1:{}/api/{path}", self.ports.management);
+        let request = self.http.request(method, url).basic_auth(USER, Some(PASSWORD));
+        let request = if let Some(body) = body { request.json(&body) } else { request };
+        Some(request.send().await.ok()?.status())
+    }
+
+    fn environment(&self, command: &mut Command) {
+        let path = |name| self.path(name);
+        command
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("LANG", "C.UTF-8")
+            .env("HOME", self.directory.path())
+            // The node's name decides the directory of its data.
+            .env("RABBITMQ_NODENAME", "test@localhost")
+            .env("RABBITMQ_MNESIA_BASE", path("data"))
+            .env("RABBITMQ_LOG_BASE", path("log"))
+            .env("RABBITMQ_CONFIG_FILE", path("rabbitmq"))
+            .env("RABBITMQ_ENABLED_PLUGINS_FILE", path("enabled_plugins"))
+            .env("RABBITMQ_CONF_ENV_FILE", "/dev/null")
+            .env("RABBITMQ_DIST_PORT", self.ports.distribution.to_string())
+            .env("ERL_EPMD_PORT", self.ports.names.to_string())
+            .env("ERL_EPMD_ADDRESS", "127.0.0.1")
+            .env(
+                "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
+                // One scheduler thread: tests share the machine.
+                "-kernel inet_dist_use_interface {127,0,0,1} +S 1:1",
+            );
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+}
+
+fn write_configuration(directory: &Path, ports: &Ports) {
+    let write = |name: &str, text: &str| fs::write(directory.join(name), text).expect("a file");
+    write(".erlang.cookie", "cookie");
+    let only_ours = fs::Permissions::from_mode(0o400);
+    fs::set_permissions(directory.join(".erlang.cookie"), only_ours).expect("a mode");
+    write("enabled_plugins", "[rabbitmq_management].");
+    make_certificates(directory);
+    let mut configuration = format!(
+        "listeners.tcp.default = 127.0.0.1:{}\nlisteners.ssl.default = 127.0.0.1:{}\n\
+         management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {}\ndisk_free_limit.absolute = 1MB\n",
+        ports.amqp, ports.tls, ports.management
+    );
+    for (option, file) in [("cacertfile", "ca.pem"), ("certfile", "server.pem"), ("keyfile", "server.key")] {
+        let _ = writeln!(configuration, "ssl_options.{option} = {}", directory.join(file).display());
+    }
+    write("rabbitmq.conf", &configuration);
+}
+
+fn make_certificates(directory: &Path) {
+    let openssl = |arguments: &str| {
+        let mut command = Command::new("openssl");
+        command.args(arguments.split(' ')).current_dir(directory).env_remove("OPENSSL_CONF");
+        let output = command.output().expect("openssl is installed");
+        assert!(output.status.success(), "{output:?}");
+    };
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+    openssl(&format!("req -x509 {key} -keyout ca.key -out ca.pem -subj /CN=authority -days 2"));
+    openssl(&format!(
+        "req -x509 -CA ca.pem -CAkey ca.key {key} -keyout server.key -out server.pem -subj /CN=localhost -days 2 \
+         -addext basicConstraints=critical,CA:FALSE -addext subjectAltName=DNS:localhost \
+         -addext extendedKeyUsage=serverAuth"
+    ));
+}
+
+/// A process with all of its children. They end with this value, and also when this process is killed: the
+/// shell around them reads until there is nobody left who could write.
+struct Guarded {
+    shell: Child,
+}
+
+impl Guarded {
+    fn spawn(command: &Command) -> Self {
+        Self::spawn_to(command, Stdio::null())
+    }
+
+    fn spawn_to(command: &Command, output: impl Into<Stdio>) -> Self {
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", r#""$@" </dev/null 2>&1 & cat >/dev/null; kill -9 0"#, "guard"])
+            .arg(command.get_program())
+            .args(command.get_args())
+            .envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))))
+            .stdin(Stdio::piped())
+            .stdout(output)
+            .stderr(Stdio::null())
+            .process_group(0);
+        Self { shell: shell.spawn().expect("a shell") }
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        let group = Pid::from_raw(self.shell.id().cast_signed()).expect("a process id");
+        let _ = kill_process_group(group, Signal::KILL);
+        let _ = self.shell.wait();
+    }
+}
