@@ -78,6 +78,7 @@ async fn kill_at_random_moments(server: &mut Server) {
     }
 }
 
+/// Every release that somebody was promised is one commit, and the last one of each runs.
 /// `others` is how many more releases there may be.
 pub(crate) async fn check(server: &Server, origin: &Origin, told: &[Told], others: usize) {
     let history = History::of(origin);

@@ -12,6 +12,7 @@ mod crashes_of_uploads;
 mod https;
 mod notifications;
 mod outages;
+mod rabbitmq;
 mod races;
 mod s3;
 mod shutdown;

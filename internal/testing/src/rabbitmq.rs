@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
-use crate::port::free as free_port;
+use crate::port;
 
 /// The account that RabbitMQ comes with, which only works from this machine.
 pub const USER: &str = "guest";
@@ -49,11 +49,11 @@ impl RabbitMq {
     pub async fn start() -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let ports = Ports {
-            amqp: free_port(),
-            tls: free_port(),
-            management: free_port(),
-            distribution: free_port(),
-            names: free_port(),
+            amqp: port::free(),
+            tls: port::free(),
+            management: port::free(),
+            distribution: port::free(),
+            names: port::free(),
         };
         write_configuration(directory.path(), &ports);
         let mut names = Command::new("epmd");

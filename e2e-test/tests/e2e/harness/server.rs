@@ -4,6 +4,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io::Write as _,
     net::{Ipv6Addr, TcpListener},
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::atomic::{AtomicU16, Ordering},
@@ -38,7 +39,7 @@ impl Audience {
 }
 
 /// How to start a server.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Setup<'a> {
     pub(crate) flags: &'a [&'a str],
     /// The URL of the config repository, if it is not reached as a file.
@@ -46,6 +47,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) environment: &'a [(&'a str, &'a str)],
     /// Where the server finds programs before it looks anywhere else.
     pub(crate) path: Option<&'a Path>,
+    /// The server whose artifacts this one has, too, as servers have that share a bucket.
+    pub(crate) artifacts_of: Option<&'a Server>,
 }
 
 /// A server on a data directory and port of its own, which both outlive a restart.
@@ -69,6 +72,11 @@ impl Server {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let port = free_port();
         let command = command(directory.path(), port, origin, setup);
+        if let Some(other) = setup.artifacts_of {
+            let data_dir = directory.path().join("data");
+            fs::create_dir(&data_dir).expect("a directory");
+            symlink(other.data_dir().join("storage"), data_dir.join("storage")).expect("a link");
+        }
         let http = reqwest::Client::builder().no_proxy().timeout(SHORT).build().expect("an HTTP client");
         let mut server = Self { directory, port, command, child: None, http };
         server.restart().await;
