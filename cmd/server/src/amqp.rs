@@ -24,8 +24,12 @@ pub(crate) struct AmqpFlags {
     amqp_user: String,
     /// Password of that user
     #[arg(
-        long, env = "AMQP_PASSWORD", hide_env_values = true, default_value = "guest",
-        hide_default_value = true, value_name = "PASSWORD"
+        long,
+        env = "AMQP_PASSWORD",
+        hide_env_values = true,
+        default_value = "guest",
+        hide_default_value = true,
+        value_name = "PASSWORD"
     )]
     amqp_password: Secret,
     /// Virtual host of RabbitMQ

@@ -142,7 +142,8 @@ async fn hundreds_of_releases_at_once_are_few_pushes() {
     let orders: Vec<_> = services.iter().map(|service| Order::new(service, "dev", "master-1-a")).collect();
     let started = Instant::now();
     let answers = futures::future::join_all(orders.iter().map(|order| caller.order(order))).await;
-    let accepted = answers.into_iter().map(|answer| answer.expect("an answer").release_id().expect("accepted"));
+    let accepted =
+        answers.into_iter().map(|answer| answer.expect("an answer").release_id().expect("accepted"));
     let told = Told { accepted: accepted.collect(), ..Told::default() };
     all_done(&server, &[told]).await;
     let took = started.elapsed();

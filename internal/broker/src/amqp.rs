@@ -10,7 +10,6 @@ mod deliveries;
 mod session;
 mod wire;
 
-
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -32,7 +31,7 @@ use self::deliveries::Deliveries;
 use self::session::{Session, SessionError};
 use self::wire::Letter;
 use crate::inbox::Inbox;
-use crate::{Broker, BrokerError, Counts, DeadMessage, Message};
+use crate::{Broker, BrokerError, Counts, DeadMessage, Lease, Message};
 
 const MIN_DELAY: Duration = Duration::from_millis(100);
 /// How long a look at a queue may take; `/ready` waits for one.
@@ -148,7 +147,7 @@ impl Shared {
                     self.note(reason.map(|reason| format!("it takes no events at the moment: {reason}")));
                 }
                 delivery = consumer.next() => match delivery {
-                    Some(Ok(delivery)) => self.deliver(delivery),
+                    Some(Ok(delivery)) => self.deliver(delivery, session.lease()),
                     Some(Err(error)) => break full_message(&SessionError::from(error)),
                     None => break SessionError::Cancelled.to_string(),
                 },
@@ -161,8 +160,8 @@ impl Shared {
         reason
     }
 
-    fn deliver(self: &Arc<Self>, delivery: Delivery) {
-        let message = wire::message(&delivery.properties, &delivery.data);
+    fn deliver(self: &Arc<Self>, delivery: Delivery, lease: Lease) {
+        let message = Message { lease, ..wire::message(&delivery.properties, &delivery.data) };
         let (id, bytes) = (message.id, message.body.len());
         if !self.deliveries().add(message.clone(), delivery) {
             return;
@@ -299,7 +298,8 @@ impl Broker for Amqp {
     }
 
     fn announce(&self, message: Message) -> BoxFuture<'_, Result<(), BrokerError>> {
-        async move { self.shared.publish(&wire::letter(&self.shared.config.exchange, &message)).await }.boxed()
+        async move { self.shared.publish(&wire::letter(&self.shared.config.exchange, &message)).await }
+            .boxed()
     }
 
     fn receive(&self) -> BoxFuture<'_, Option<Message>> {

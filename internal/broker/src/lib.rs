@@ -17,6 +17,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 pub use amqp::{Amqp, AmqpConfig};
@@ -35,7 +36,28 @@ pub struct Message {
     pub accepted_at: DateTime<Utc>,
     /// JSON.
     pub body: Vec<u8>,
+    pub lease: Lease,
 }
+
+/// How long a delivered event is this process's to execute: until a shared broker
+/// loses sight of the process. Then it comes again, here or elsewhere. Events that
+/// are equal may have different leases.
+#[derive(Debug, Clone, Default)]
+pub struct Lease(CancellationToken);
+
+impl Lease {
+    pub fn is_over(&self) -> bool {
+        self.0.is_cancelled()
+    }
+}
+
+impl PartialEq for Lease {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Lease {}
 
 /// An event that was given up, with the reason an operator reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,14 +93,13 @@ pub trait Broker: Send + Sync + 'static {
 
     /// Waits for the next event in the order of acceptance; `None` after
     /// [`Broker::close`]. An event is delivered once in the life of a process,
-    /// unless it was taken back ([`Broker::holds`]); one that was neither acked nor
+    /// unless its [`Lease`] ends; one that was neither acked nor
     /// buried comes again in the next life. Dropping the future loses nothing.
     fn receive(&self) -> BoxFuture<'_, Option<Message>>;
 
-    /// Whether a delivered event is (still) this process's to execute. A broker
-    /// that is shared takes what it delivered back when it loses sight of this
-    /// process, and delivers it again, here or elsewhere. What is not held is not to
-    /// be begun; acking and burying it does nothing.
+    /// Whether an event is this process's to settle. What is not held, or has a
+    /// [`Lease`] that is over, is not to be begun; acking and burying what is not held
+    /// does nothing. Only a shared broker takes back what it delivered.
     fn holds(&self, _id: Uuid) -> bool {
         true
     }

@@ -10,10 +10,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(from = "Wire")]
 pub struct Person {
-    #[serde(rename = "Name")]
-    name: String,
+    // In the order of the wire.
     #[serde(rename = "Email")]
     email: String,
+    #[serde(rename = "Name")]
+    name: String,
 }
 
 /// As it comes from others: it goes through the constructor too.

@@ -13,7 +13,7 @@ use std::{
 use backon::{BackoffBuilder, ExponentialBuilder};
 use chrono::Utc;
 use release_api::v1::ReleaseState;
-use release_broker::Message;
+use release_broker::{Lease, Message};
 use release_core::{
     Event, Spec,
     event::{self, Release, is_announcement},
@@ -194,7 +194,7 @@ impl Worker {
         let mut declined = 0;
         let mut accepted_before = u64::MAX;
         loop {
-            if !self.backends.broker.holds(id) {
+            if message.lease.is_over() || !self.backends.broker.holds(id) {
                 info!("the event was taken back; it comes again, here or at another server");
                 self.tracker.progress(id, ReleaseState::Queued, None);
                 return None;
@@ -392,6 +392,7 @@ fn announcement(message: &Message, release: &Release, spec: &Spec) -> Message {
         correlation_id: message.correlation_id.clone(),
         accepted_at: Utc::now(),
         body: body.to_json(),
+        lease: Lease::default(),
     }
 }
 

@@ -15,7 +15,7 @@ use std::{
 use backon::{BackoffBuilder, ExponentialBuilder};
 use chrono::Utc;
 use futures::future::join_all;
-use release_broker::{Broker, Message};
+use release_broker::{Broker, Lease, Message};
 use release_core::full_message;
 use release_notify::{DeliveryError, Failed, Notification, Notifiers, Released};
 use release_telemetry::Metrics;
@@ -128,6 +128,7 @@ impl Outbox {
             correlation_id: cause.to_string(),
             accepted_at: Utc::now(),
             body: serde_json::to_vec(&Kept { cause, notification }).expect("it has only texts and numbers"),
+            lease: Lease::default(),
         };
         if let Err(error) = self.broker.publish(message).await {
             error!(notifier, "a notification cannot be kept and is lost: {}", full_message(&error));

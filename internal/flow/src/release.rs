@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::Utc;
 use release_api::v1::{ReleaseState, ReleaseStatus};
-use release_broker::{BrokerError, Message};
+use release_broker::{BrokerError, Lease, Message};
 use release_core::{Event, Intent, Name, Person, event::Release, gate::Candidate};
 use release_storage::{StorageError, Summary};
 use uuid::Uuid;
@@ -212,6 +212,7 @@ pub(crate) fn message(id: Uuid, event: &Event, request_id: String) -> Message {
         correlation_id: request_id,
         accepted_at: Utc::now(),
         body: event.to_json(),
+        lease: Lease::default(),
     }
 }
 

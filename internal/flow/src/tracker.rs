@@ -126,8 +126,7 @@ impl Tracker {
     pub(crate) fn forget_old(&self, held: impl Fn(Uuid) -> bool) {
         let mut inner = self.lock();
         let excess = inner.waiting.len().saturating_sub(MAX_ELSEWHERE);
-        let old: Vec<Uuid> =
-            inner.waiting.values().copied().take(excess).filter(|id| !held(*id)).collect();
+        let old: Vec<Uuid> = inner.waiting.values().copied().take(excess).filter(|id| !held(*id)).collect();
         for id in old {
             inner.forget(id);
         }

@@ -361,6 +361,7 @@ async fn what_cannot_be_executed_is_put_aside_and_can_be_tried_again_or_dropped(
         correlation_id: "r".into(),
         accepted_at: chrono::Utc::now(),
         body: body.to_vec(),
+        lease: release_broker::Lease::default(),
     };
     for (kind, body) in
         [("nonsense", &b"{}"[..]), ("release.artifactId", b"{"), ("release.artifactId", b"\xff")]

@@ -59,8 +59,14 @@ impl RabbitMq {
         let mut names = Command::new("epmd");
         names.args(["-address", "127.0.0.1", "-port", &ports.names.to_string()]);
         let http = Client::builder().no_proxy().timeout(Duration::from_secs(20)).build().expect("a client");
-        let mut rabbitmq =
-            Self { directory, ports, http, hosts: AtomicUsize::new(0), _names: Guarded::spawn(&names), server: None };
+        let mut rabbitmq = Self {
+            directory,
+            ports,
+            http,
+            hosts: AtomicUsize::new(0),
+            _names: Guarded::spawn(&names),
+            server: None,
+        };
         rabbitmq.restart().await;
         rabbitmq
     }
@@ -122,11 +128,8 @@ impl RabbitMq {
 
     /// As somebody else would, who chose other arguments.
     pub async fn declare_queue(&self, virtual_host: &str, queue: &str, arguments: Value) {
-        self.put(
-            &format!("queues/{virtual_host}/{queue}"),
-            json!({"durable": true, "arguments": arguments}),
-        )
-        .await;
+        self.put(&format!("queues/{virtual_host}/{queue}"), json!({"durable": true, "arguments": arguments}))
+            .await;
     }
 
     pub async fn delete_queue(&self, virtual_host: &str, queue: &str) {

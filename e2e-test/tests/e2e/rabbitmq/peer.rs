@@ -47,7 +47,11 @@ impl Peer {
     /// Begins to listen to everything.
     pub(super) async fn listen(&self) -> Listener {
         let mut command = TokioCommand::new(python());
-        command.args(self.arguments(&["listen"])).stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+        command
+            .args(self.arguments(&["listen"]))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true);
         let mut child = command.spawn().expect("Python");
         let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
         let mut listener = Listener { _child: child, lines };

@@ -37,11 +37,13 @@ async fn we_send(server: &Server, peer: &Peer) {
     let enqueued_at = serde_json::from_str::<Value>(body).expect("JSON")["enqueuedAt"].clone();
     assert_eq!(
         body,
-        format!(
-            r#"{{"service":"svc","environment":"dev","namespace":"dev","artifactID":"master-1-a","branch":"master","#
-        ) + r#""actor":{"Email":"jane@example.com","Name":"Jane Doe"},"#
-            + r#""intent":{"type":"ReleaseArtifact","releaseBranch":{"branch":""},"promote":{"fromEnvironment":""},"#
-            + &format!(r#""rollback":{{"previousArtifactId":""}}}},"enqueuedAt":{enqueued_at}}}"#)
+        [
+            r#"{"service":"svc","environment":"dev","namespace":"dev","artifactID":"master-1-a","branch":"master","#,
+            r#""actor":{"Email":"jane@example.com","Name":"Jane Doe"},"#,
+            r#""intent":{"type":"ReleaseArtifact","releaseBranch":{},"promote":{},"rollback":{}},"#,
+            &format!(r#""enqueuedAt":{enqueued_at}}}"#),
+        ]
+        .concat()
     );
 
     let released = listener.next().await;

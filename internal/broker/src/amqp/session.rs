@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::AmqpConfig;
 use super::wire::{Letter, short};
+use crate::Lease;
 
 /// Both sides notice within twice this time that the other one is gone.
 const HEARTBEAT_SECONDS: u16 = 10;
@@ -146,6 +147,11 @@ impl Session {
         self.ended.cancel();
     }
 
+    /// What is delivered on it is ours until it is over.
+    pub(super) fn lease(&self) -> Lease {
+        Lease(self.ended.clone())
+    }
+
     pub(super) fn is_over(&self) -> bool {
         self.ended.is_cancelled()
     }
@@ -189,9 +195,7 @@ async fn connect(config: &AmqpConfig, role: &str) -> Result<Connection, SessionE
 async fn declare(channel: &Channel, config: &AmqpConfig) -> Result<(), lapin::Error> {
     let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
     let (exchange, queue) = (short(&config.exchange), short(&config.queue));
-    channel
-        .exchange_declare(exchange.clone(), ExchangeKind::Topic, durable, FieldTable::default())
-        .await?;
+    channel.exchange_declare(exchange.clone(), ExchangeKind::Topic, durable, FieldTable::default()).await?;
     let mut arguments = FieldTable::default();
     arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
     arguments.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));

@@ -6,7 +6,7 @@ use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use uuid::Uuid;
 
-use crate::{DeadMessage, Message};
+use crate::{DeadMessage, Lease, Message};
 
 /// The longest body of an event, in bytes. One of ours has some hundred.
 pub(super) const MAX_BODY_BYTES: usize = 1 << 20;
@@ -70,6 +70,7 @@ pub(super) fn message(properties: &BasicProperties, body: &[u8]) -> Message {
             .and_then(|seconds| DateTime::from_timestamp(seconds, 0))
             .unwrap_or_else(Utc::now),
         body: body.to_vec(),
+        lease: Lease::default(),
     }
 }
 

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{DeadMessage, Message};
+use crate::{DeadMessage, Lease, Message};
 
 const VERSION: u8 = 1;
 
@@ -51,6 +51,7 @@ pub(super) fn decode(record: &[u8]) -> Result<Message, RecordError> {
         correlation_id: header.correlation_id,
         accepted_at: header.accepted_at,
         body: body.to_vec(),
+        lease: Lease::default(),
     })
 }
 
@@ -90,6 +91,7 @@ fn unreadable(record: &[u8]) -> Message {
         correlation_id: String::new(),
         accepted_at: DateTime::UNIX_EPOCH,
         body: record.to_vec(),
+        lease: Lease::default(),
     }
 }
 
@@ -121,6 +123,7 @@ mod tests {
             correlation_id: "line\nbreak \"quote\" æ".into(),
             accepted_at: DateTime::from_timestamp_nanos(1_700_000_000_123_456_789),
             body: body.to_vec(),
+            lease: Lease::default(),
         }
     }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::DateTime;
-use release_broker::{Broker, BrokerError, Message};
+use release_broker::{Broker, BrokerError, Lease, Message};
 use uuid::Uuid;
 
 /// A message whose content follows from its number.
@@ -21,6 +21,7 @@ fn message(number: u128) -> Message {
         correlation_id: format!("request-{number}"),
         accepted_at: DateTime::UNIX_EPOCH,
         body: format!("{{\"number\":{number}}}").into_bytes(),
+        lease: Lease::default(),
     }
 }
 

@@ -101,10 +101,8 @@ async fn a_publisher_does_not_notice_a_reconnect_and_is_refused_at_its_limit() {
     published.unwrap();
     assert_eq!(receive(&broker, 2).await, [1, 2]);
 
-    let impatient = AmqpConfig {
-        publish_timeout: Duration::from_millis(100),
-        ..config(proxy.port(), &virtual_host)
-    };
+    let impatient =
+        AmqpConfig { publish_timeout: Duration::from_millis(100), ..config(proxy.port(), &virtual_host) };
     proxy.set(Network::Refuses);
     let error = Amqp::start(impatient).publish(message(3)).await.unwrap_err();
     assert!(matches!(error, BrokerError::Unavailable { .. }), "{error}");
@@ -227,5 +225,6 @@ async fn dead_letters_survive_being_looked_at_and_are_changed_one_by_one() {
     assert!(broker.drop_dead(Uuid::from_u128(4)).await.unwrap());
     assert_eq!(dead(&broker).await, [3]);
     assert_eq!(next(&broker).await, message(2));
-    until("it is counted", async || broker.counts().await.is_ok_and(|it| (it.pending, it.dead) == (2, 1))).await;
+    until("it is counted", async || broker.counts().await.is_ok_and(|it| (it.pending, it.dead) == (2, 1)))
+        .await;
 }
