@@ -52,7 +52,7 @@ async fn we_send(server: &Server, peer: &Peer) {
         released["body"],
         concat!(
             r#"{"name":"svc","namespace":"dev","artifactId":"master-1-a","authorEmail":"jane@example.com","#,
-            r#""authorName":"Jane Doe","squad":"aura","environment":"dev","intentType":"ReleaseArtifact"}"#
+            r#""authorName":"Jane Doe","squad":"","environment":"dev","intentType":"ReleaseArtifact"}"#
         )
     );
     assert_eq!(released["properties"]["correlation_id"], accepted["properties"]["correlation_id"]);
