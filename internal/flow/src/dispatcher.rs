@@ -172,7 +172,8 @@ impl Dispatcher {
 impl Worker {
     /// Executes one event to its end.
     async fn execute(&self, message: Message) {
-        if is_announcement(&message.kind) {
+        // What is finished came again since RabbitMQ never heard of it. Done once more, it could undo a later one.
+        if is_announcement(&message.kind) || self.tracker.is_finished(message.id) {
             return self.settle(message.id, None).await;
         }
         let event = match event_of(&message) {
@@ -277,9 +278,7 @@ impl Worker {
             Outcome::Unchanged => None,
         };
         let released = Released { release, spec, at: Utc::now() };
-        // Not when it was taken back after this, and came again.
-        let is_news = !self.tracker.is_finished(message.id);
-        if let Some(commit) = commit.filter(|_| is_news) {
+        if let Some(commit) = commit {
             self.committed.fetch_add(1, Ordering::SeqCst);
             self.count(release, spec, message);
             log(released, commit);
@@ -288,11 +287,11 @@ impl Worker {
         }
         let state = if commit.is_some() { ReleaseState::Released } else { ReleaseState::Unchanged };
         self.tracker.finish(message.id, state, commit.map(|id: ObjectId| id.to_string()), None);
-        if commit.is_some() && is_news {
+        if commit.is_some() {
             self.backends.outbox.released(released).await;
-        }
-        if commit.is_some() && !self.announce(message, release, spec).await {
-            return;
+            if !self.announce(message, release, spec).await {
+                return;
+            }
         }
         self.settle(message.id, None).await;
     }

@@ -92,6 +92,10 @@ impl Flow {
     /// What a repeated request repeats. A shared broker is not asked for its dead, which is dear: there, what
     /// failed for good at another server is tried again.
     async fn known_release(&self, id: Uuid) -> Result<Option<ReleaseStatus>, FlowError> {
+        if self.tracker.is_on_offer(id) {
+            // The first request may fail yet, so this one hands it over, too.
+            return Ok(None);
+        }
         if self.backends.broker.is_shared() {
             self.status_without_dead(id).await
         } else {
@@ -195,14 +199,12 @@ pub(crate) async fn enqueue(
     release: Release,
     request_id: String,
 ) -> Result<(), BrokerError> {
-    let id = release.release_id;
     // First the tracker: the dispatcher may have the event before this continues.
-    let is_new = tracker.accept(&release);
-    let published = backends.broker.publish(message(id, &Event::Release(release), request_id)).await;
-    if published.is_err() && is_new {
-        tracker.forget(id);
-    }
-    published
+    let offer = tracker.offer(&release);
+    let message = message(release.release_id, &Event::Release(release), request_id);
+    backends.broker.publish(message).await?;
+    offer.taken();
+    Ok(())
 }
 
 pub(crate) fn message(id: Uuid, event: &Event, request_id: String) -> Message {

@@ -34,35 +34,41 @@ struct Inner {
 struct Tracked {
     status: ReleaseStatus,
     number: u64,
+    /// Whether the broker has it for certain.
+    is_taken: bool,
+    /// How many requests are handing it to the broker right now.
+    offers: usize,
+}
+
+/// A release on its way to the broker. When it is dropped, because the broker refused or because whoever
+/// asked has gone, the release is forgotten; unless somebody knows that the broker has it.
+pub(crate) struct Offer<'a> {
+    tracker: &'a Tracker,
+    id: Uuid,
+}
+
+impl Offer<'_> {
+    /// The broker has it.
+    pub(crate) fn taken(self) {
+        if let Some(tracked) = self.tracker.lock().known.get_mut(&self.id) {
+            tracked.is_taken = true;
+        }
+    }
+}
+
+impl Drop for Offer<'_> {
+    fn drop(&mut self) {
+        let mut inner = self.tracker.lock();
+        let Some(tracked) = inner.known.get_mut(&self.id) else { return };
+        tracked.offers = tracked.offers.saturating_sub(1);
+        if tracked.offers == 0 && !tracked.is_taken {
+            inner.forget(self.id);
+        }
+    }
 }
 
 impl Tracked {
-    fn is_finished(&self) -> bool {
-        self.status.state.is_final()
-    }
-}
-
-impl Inner {
-    fn forget(&mut self, id: Uuid) {
-        if let Some(tracked) = self.known.remove(&id) {
-            self.wait_no_longer(tracked.number, &tracked.status);
-            self.finished.retain(|finished| *finished != id);
-        }
-    }
-}
-
-impl Tracker {
-    /// A release is being accepted, or came out of the broker. `false` when it is known
-    /// already. One that failed and comes again was put back into the queue, perhaps at another server.
-    pub(crate) fn accept(&self, release: &Release) -> bool {
-        let mut inner = self.lock();
-        match inner.known.get(&release.release_id) {
-            Some(known) if known.status.state != ReleaseState::Failed => return false,
-            Some(_) => inner.forget(release.release_id),
-            None => {}
-        }
-        inner.accepted += 1;
-        let number = inner.accepted;
+    fn new(release: &Release, number: u64) -> Self {
         let status = ReleaseStatus {
             release_id: release.release_id,
             service: release.service.to_string(),
@@ -73,13 +79,57 @@ impl Tracker {
             commit: None,
             message: None,
         };
-        inner.places.entry(place(&status)).or_default().insert(number, release.release_id);
-        inner.known.insert(release.release_id, Tracked { status, number });
-        inner.waiting.insert(number, release.release_id);
-        true
+        Self { status, number, is_taken: false, offers: 0 }
     }
 
-    /// The broker did not take it after all, or an operator dropped it.
+    fn is_finished(&self) -> bool {
+        self.status.state.is_final()
+    }
+}
+
+impl Inner {
+    /// One that failed and comes again was put back into the queue, perhaps at another server.
+    fn add(&mut self, release: &Release) -> &mut Tracked {
+        let id = release.release_id;
+        if self.known.get(&id).is_some_and(|known| known.status.state == ReleaseState::Failed) {
+            self.forget(id);
+        }
+        if !self.known.contains_key(&id) {
+            self.accepted += 1;
+            let tracked = Tracked::new(release, self.accepted);
+            self.waiting.insert(self.accepted, id);
+            self.places.entry(place(&tracked.status)).or_default().insert(self.accepted, id);
+            self.known.insert(id, tracked);
+        }
+        self.known.get_mut(&id).expect("it was added")
+    }
+
+    fn forget(&mut self, id: Uuid) {
+        if let Some(tracked) = self.known.remove(&id) {
+            self.wait_no_longer(tracked.number, &tracked.status);
+            self.finished.retain(|finished| *finished != id);
+        }
+    }
+}
+
+impl Tracker {
+    /// A release came out of the broker.
+    pub(crate) fn accept(&self, release: &Release) {
+        self.lock().add(release).is_taken = true;
+    }
+
+    /// A release is about to be handed to the broker.
+    pub(crate) fn offer(&self, release: &Release) -> Offer<'_> {
+        self.lock().add(release).offers += 1;
+        Offer { tracker: self, id: release.release_id }
+    }
+
+    /// Whether a release is known, and yet nobody knows whether the broker takes it.
+    pub(crate) fn is_on_offer(&self, id: Uuid) -> bool {
+        self.lock().known.get(&id).is_some_and(|tracked| !tracked.is_taken)
+    }
+
+    /// An operator took it out of the queue, or puts it back.
     pub(crate) fn forget(&self, id: Uuid) {
         self.lock().forget(id);
     }
@@ -198,9 +248,9 @@ mod tests {
     fn positions_count_what_is_in_front_and_not_finished() {
         let (tracker, a, b, c) = (Tracker::default(), release("a"), release("b"), release("c"));
         for release in [&a, &b, &c] {
-            assert!(tracker.accept(release));
+            tracker.accept(release);
         }
-        assert!(!tracker.accept(&a), "known");
+        tracker.accept(&a);
         let position = |release: &Release| tracker.status(release.release_id).unwrap().queue_position;
         assert_eq!([position(&a), position(&b), position(&c)], [Some(0), Some(1), Some(2)]);
         assert_eq!(tracker.waiting("a", "dev"), [a.release_id]);
@@ -223,9 +273,38 @@ mod tests {
             tracker.progress(release.release_id, ReleaseState::Releasing, None);
             assert_eq!(tracker.status(release.release_id).unwrap().state, state);
         }
-        assert!(!tracker.accept(&done) && tracker.is_finished(done.release_id));
-        assert!(tracker.accept(&failed) && !tracker.is_finished(failed.release_id));
+        tracker.accept(&done);
+        assert!(tracker.is_finished(done.release_id));
+        tracker.accept(&failed);
+        assert!(!tracker.is_finished(failed.release_id));
         assert_eq!(tracker.waiting("b", "dev"), [failed.release_id]);
+    }
+
+    #[test]
+    fn an_offer_that_comes_to_nothing_is_forgotten() {
+        let (tracker, release) = (Tracker::default(), release("a"));
+        let id = release.release_id;
+        let (first, second) = (tracker.offer(&release), tracker.offer(&release));
+        assert!(tracker.is_on_offer(id));
+        assert_eq!(tracker.waiting("a", "dev"), [id], "it may change what runs");
+        drop(first);
+        assert!(tracker.status(id).is_some(), "another request hands it over");
+        drop(second);
+        assert_eq!(tracker.status(id), None);
+        assert!(tracker.waiting("a", "dev").is_empty());
+    }
+
+    #[test]
+    fn what_the_broker_has_stays_known_whatever_comes_of_other_offers() {
+        let (tracker, answered, delivered) = (Tracker::default(), release("a"), release("b"));
+        tracker.offer(&answered).taken();
+        let offer = tracker.offer(&delivered);
+        tracker.accept(&delivered);
+        drop((offer, tracker.offer(&answered)));
+        for release in [answered, delivered] {
+            let id = release.release_id;
+            assert!(tracker.status(id).is_some() && !tracker.is_on_offer(id));
+        }
     }
 
     #[test]
