@@ -30,7 +30,7 @@ use crate::{
 };
 
 const CLIENTS: usize = 4;
-const TIMES: usize = 3;
+const TIMES: usize = 2;
 /// How long each trouble lasts that lasts.
 const OUTAGE: Duration = Duration::from_secs(3);
 

@@ -34,6 +34,8 @@ use crate::inbox::Inbox;
 use crate::{Broker, BrokerError, Counts, DeadMessage, Lease, Message};
 
 const MIN_DELAY: Duration = Duration::from_millis(100);
+/// The problem before the first attempt.
+const NOT_YET: &str = "not connected yet";
 /// How long a look at a queue may take; `/ready` waits for one.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -96,7 +98,7 @@ impl Amqp {
             inbox: Inbox::default(),
             deliveries: Mutex::default(),
             session: watch::Sender::new(None),
-            problem: watch::Sender::new(Some("not connected yet".to_owned())),
+            problem: watch::Sender::new(Some(NOT_YET.to_owned())),
             looking: tokio::sync::Mutex::default(),
         });
         let stop = CancellationToken::new();
@@ -186,10 +188,10 @@ impl Shared {
     fn note(&self, problem: Option<String>) {
         let before = self.problem.send_replace(problem.clone());
         let at = format!("{}:{}", self.config.host, self.config.port);
-        match (before, problem) {
+        match (before.filter(|before| before != NOT_YET), problem) {
             (None, Some(reason)) => warn!(reason, at, "RabbitMQ cannot be used"),
-            (Some(_), None) => info!(at, "RabbitMQ is connected"),
-            _ => {}
+            (_, None) => info!(at, "RabbitMQ is connected"),
+            (Some(_), Some(_)) => {}
         }
     }
 

@@ -7,6 +7,7 @@ use release_api::v1::{ReleaseState, ReleaseStatus};
 use release_broker::{BrokerError, Lease, Message};
 use release_core::{Event, Intent, Name, Person, event::Release, gate::Candidate};
 use release_storage::{StorageError, Summary};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::{
@@ -57,13 +58,19 @@ impl Flow {
         if self.is_running(&release)? || self.check_rules(&release).is_err() {
             self.look_at_the_remote().await;
         }
-        if self.is_running(&release)? {
+        let is_running = self.is_running(&release)?;
+        let is_shared = self.backends.broker.is_shared();
+        if is_running && !is_shared {
             return Ok(Accepted::Unchanged);
         }
         self.check_rules(&release)?;
         enqueue(&self.backends, &self.tracker, release, request.request_id).await?;
-        if self.backends.broker.is_shared() {
+        if is_shared {
             self.tracker.forget_old(|id| self.backends.broker.holds(id));
+        }
+        // What others accepted may change what runs, so whoever executes it has the last word.
+        if is_running && self.ends_unchanged(release_id).await {
+            return Ok(Accepted::Unchanged);
         }
         Ok(Accepted::Queued { release_id })
     }
@@ -73,18 +80,27 @@ impl Flow {
     async fn look_at_the_remote(&self) {
         const PATIENCE: Duration = Duration::from_secs(5);
         // A failure is noted where the server says what is wrong with it.
-        let _ = tokio::time::timeout(PATIENCE, self.backends.writer.fetch()).await;
+        let _ = timeout(PATIENCE, self.backends.writer.fetch()).await;
+    }
+
+    /// Whether the release turns out to change nothing, if this server gets to it soon.
+    async fn ends_unchanged(&self, id: Uuid) -> bool {
+        const PATIENCE: Duration = Duration::from_secs(1);
+        timeout(PATIENCE, self.tracker.finished(id)).await == Ok(ReleaseState::Unchanged)
     }
 
     /// How far a release has come; `None` when no such release is known.
     ///
     /// Another server may execute what this one accepted. Then it is queued until its commit has been
-    /// fetched, or until it is found among the dead.
+    /// fetched, or until it is found among the dead; and unchanged while its artifact runs.
     pub async fn release_status(&self, id: Uuid) -> Result<Option<ReleaseStatus>, FlowError> {
         let known = self.status_without_dead(id).await?;
         match known {
             Some(known) if known.state.is_final() || self.backends.broker.holds(id) => Ok(Some(known)),
-            Some(known) => Ok(self.failed_status(id).await.ok().flatten().or(Some(known))),
+            Some(known) => match self.failed_status(id).await {
+                Ok(Some(failed)) => Ok(Some(failed)),
+                _ => self.executed_elsewhere(known).map(Some),
+            },
             None => self.failed_status(id).await,
         }
     }
@@ -120,6 +136,16 @@ impl Flow {
             commit: Some(commit.id.to_string()),
             message: None,
         }))
+    }
+
+    /// The other server makes no commit of a release that changes nothing.
+    fn executed_elsewhere(&self, known: ReleaseStatus) -> Result<ReleaseStatus, FlowError> {
+        let snapshot = self.backends.repository.snapshot();
+        let newest = snapshot.releases(&known.environment, &known.service).next().transpose()?;
+        if newest.is_some_and(|newest| newest.message.artifact_id == known.artifact_id) {
+            return Ok(ReleaseStatus { state: ReleaseState::Unchanged, queue_position: None, ..known });
+        }
+        Ok(known)
     }
 
     /// Of a release that failed before a restart; what waits is known to the tracker.

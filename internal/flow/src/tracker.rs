@@ -8,6 +8,7 @@ use std::{
 
 use release_api::v1::{ReleaseState, ReleaseStatus};
 use release_core::event::Release;
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 /// How many finished releases are remembered; older ones are found in git.
@@ -18,6 +19,7 @@ const MAX_ELSEWHERE: usize = 10_000;
 #[derive(Default)]
 pub(crate) struct Tracker {
     inner: Mutex<Inner>,
+    one_finished: Notify,
 }
 
 #[derive(Default)]
@@ -168,6 +170,21 @@ impl Tracker {
             && let Some(oldest) = inner.finished.pop_front()
         {
             inner.known.remove(&oldest);
+        }
+        drop(guard);
+        self.one_finished.notify_waiters();
+    }
+
+    /// Waits until the release is finished. It never is, if others execute it.
+    pub(crate) async fn finished(&self, id: Uuid) -> ReleaseState {
+        loop {
+            // Made before looking, so that a finish right after looking wakes it.
+            let finished = self.one_finished.notified();
+            match self.lock().known.get(&id) {
+                Some(tracked) if tracked.is_finished() => return tracked.status.state,
+                _ => {}
+            }
+            finished.await;
         }
     }
 
