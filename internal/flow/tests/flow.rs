@@ -22,6 +22,8 @@ use uuid::Uuid;
 
 #[path = "flow/policies.rs"]
 mod policies;
+#[path = "flow/shared.rs"]
+mod shared;
 
 struct Fixture {
     origin: Origin,
