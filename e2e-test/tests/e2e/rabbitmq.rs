@@ -32,7 +32,7 @@ use crate::{
 const CLIENTS: usize = 4;
 const TIMES: usize = 2;
 /// How long each trouble lasts that lasts.
-const OUTAGE: Duration = Duration::from_secs(3);
+const OUTAGE: Duration = Duration::from_secs(2);
 
 /// The flags of a server that uses this RabbitMQ.
 fn flags(port: u16, virtual_host: &str) -> Vec<String> {
@@ -68,20 +68,20 @@ async fn whatever_happens_to_rabbitmq_no_accepted_release_is_lost_or_made_twice(
         proxy.cut();
         sleep(OUTAGE).await;
         proxy.set(Network::Works);
-        recovery("it is unreachable for 3 s", &server, &mut probe).await;
+        recovery("it is unreachable for 2 s", &server, &mut probe).await;
         proxy.set(Network::Stalls);
         sleep(OUTAGE).await;
         proxy.set(Network::Works);
-        recovery("its network stalls for 3 s", &server, &mut probe).await;
+        recovery("its network stalls for 2 s", &server, &mut probe).await;
         rabbitmq.set_disk_alarm(true).await;
         sleep(OUTAGE).await;
         rabbitmq.set_disk_alarm(false).await;
-        recovery("its disk alarm is on for 3 s", &server, &mut probe).await;
+        recovery("its disk alarm is on for 2 s", &server, &mut probe).await;
         rabbitmq.close_connections().await;
         recovery("an operator closes its connections", &server, &mut probe).await;
-        rabbitmq.restart().await;
-        recovery("it was killed and is up again", &server, &mut probe).await;
     }
+    rabbitmq.restart().await;
+    recovery("it was killed and is up again", &server, &mut probe).await;
     let questions = readers.stop().await;
     for _ in 0..TIMES {
         server.kill();

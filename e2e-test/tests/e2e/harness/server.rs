@@ -265,7 +265,7 @@ impl Drop for Server {
             let _ = child.wait();
         }
         if std::thread::panicking() {
-            show_end(&self.log()); let _ = fs::copy(self.log_path(), format!("/tmp/amqp-run/log-{}", self.port)); // DEBUG
+            show_end(&self.log());
         }
     }
 }
