@@ -157,9 +157,16 @@ impl RabbitMq {
         assert!(output.status.success(), "{arguments:?}: {output:?}");
     }
 
+    /// Again when there was no answer: that is a busy machine.
     async fn put(&self, path: &str, body: Value) {
-        let status = self.api(Method::PUT, path, Some(body)).await;
-        assert!(status.is_some_and(|status| status.is_success()), "{path}: {status:?}");
+        for _ in 0..5 {
+            let status = self.api(Method::PUT, path, Some(body.clone())).await;
+            if let Some(status) = status {
+                assert!(status.is_success(), "{path}: {status}");
+                return;
+            }
+        }
+        panic!("RabbitMQ does not answer to {path}");
     }
 
     async fn api(&self, method: Method, path: &str, body: Option<Value>) -> Option<StatusCode> {
