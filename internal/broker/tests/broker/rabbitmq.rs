@@ -113,12 +113,13 @@ async fn while_the_disk_is_full_events_are_refused_and_those_that_were_delivered
     let rabbitmq = RabbitMq::start().await;
     let virtual_host = rabbitmq.virtual_host().await;
     let broker = Amqp::start(config(rabbitmq.port(), &virtual_host));
+    publish(&broker, [1]).await;
+    assert_eq!(receive(&broker, 1).await, [1]);
+    // Now, so that it is not the one that events are delivered to.
     let impatient = Amqp::start(AmqpConfig {
         publish_timeout: Duration::from_secs(1),
         ..config(rabbitmq.port(), &virtual_host)
     });
-    publish(&broker, [1]).await;
-    assert_eq!(receive(&broker, 1).await, [1]);
     rabbitmq.set_disk_alarm(true).await;
     let error = impatient.publish(message(2)).await.unwrap_err();
     assert!(matches!(error, BrokerError::Unavailable { .. }), "{error}");

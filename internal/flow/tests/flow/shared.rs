@@ -164,7 +164,8 @@ async fn a_release_is_announced_before_it_is_acknowledged_however_often_that_is_
     assert_eq!(announced.len(), 1);
     assert_eq!((announced[0].kind.as_str(), announced[0].correlation_id.as_str()), ("released", "a-request"));
     let body: Value = serde_json::from_slice(&announced[0].body).unwrap();
-    let of_release = json!({"name": "api", "namespace": "dev", "artifactId": "master-1", "environment": "dev"});
+    let of_release =
+        json!({"name": "api", "namespace": "dev", "artifactId": "master-1", "environment": "dev"});
     for (field, value) in of_release.as_object().unwrap() {
         assert_eq!(&body[field], value, "{body}");
     }
@@ -193,8 +194,7 @@ async fn what_is_finished_and_comes_again_is_acknowledged_and_not_done_again() {
 #[tokio::test]
 async fn what_was_taken_back_is_not_begun_before_it_comes_again() {
     let broker = Shared::new();
-    let (fixture, go) =
-        Fixture::start_idle_with(Origin::new(), broker.clone(), quiet_outbox(), "").await;
+    let (fixture, go) = Fixture::start_idle_with(Origin::new(), broker.clone(), quiet_outbox(), "").await;
     fixture.upload(&ArtifactBuilder::new("api", "master-1")).await;
     fixture.upload(&ArtifactBuilder::new("other", "master-1")).await;
     let release = accept(&fixture, "master-1").await;
