@@ -12,6 +12,7 @@ const TLS_PORT: u16 = 5671;
 
 /// No `Debug`: one of these is a secret.
 #[derive(Args)]
+#[expect(clippy::struct_field_names, reason = "the flags are named after them")]
 pub(crate) struct AmqpFlags {
     /// Host of RabbitMQ
     #[arg(long, env = "AMQP_HOST", default_value = "localhost", value_name = "HOST")]

@@ -174,7 +174,7 @@ fn kept_properties(original: &BasicProperties) -> BasicProperties {
 
 /// Those that cannot make the frame of headers too long.
 fn kept_headers(original: &BasicProperties) -> FieldTable {
-    let headers = original.headers().iter().flat_map(|headers| headers.inner());
+    let headers = original.headers().iter().flat_map(FieldTable::inner);
     let is_short = |value: &AMQPValue| match value {
         AMQPValue::LongString(text) => text.len() <= MAX_HEADER_BYTES.max(MAX_REASON_BYTES),
         AMQPValue::FieldTable(_) | AMQPValue::FieldArray(_) | AMQPValue::ByteArray(_) => false,
