@@ -7,14 +7,17 @@ use clap_complete::engine::ArgValueCandidates;
 
 use crate::{
     candidates,
-    commands::{completion, describe_artifact, describe_release, policy, promote, release, rollback, status},
+    commands::{
+        completion, describe_artifact, describe_release, login, logout, policy, promote, release, rollback,
+        status, whoami,
+    },
 };
 
 /// Release services to environments, and see what runs where.
 #[derive(Debug, Parser)]
 #[command(name = "hamctl", version)]
 #[command(after_help = "\
-Log in with a token in the environment variable HAMCTL_AUTH_TOKEN.
+Log in with 'hamctl login', or with a token in the environment variable HAMCTL_AUTH_TOKEN.
 Exit status: 0 ok, 1 failed, 2 wrong usage.
 
 Examples:
@@ -54,6 +57,9 @@ pub(crate) enum Command {
     Describe(Describe),
     #[command(subcommand)]
     Policy(policy::Policy),
+    Login(login::LoginArgs),
+    Logout(logout::LogoutArgs),
+    Whoami(whoami::WhoamiArgs),
     Completion(completion::CompletionArgs),
     /// Print the version of this program.
     #[command(after_help = "Example:\n  hamctl version")]

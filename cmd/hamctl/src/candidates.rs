@@ -9,7 +9,7 @@ use release_client::Client;
 use crate::{
     args::{Cli, GlobalArgs},
     commands::block_on,
-    context, shuttle,
+    context, login, shuttle,
 };
 
 /// Set by the completion scripts. Not `COMPLETE`, which other programs may set for themselves.
@@ -59,7 +59,7 @@ pub(crate) fn policies() -> Vec<CompletionCandidate> {
 
 fn ask(values: impl AsyncFnOnce(Client) -> Option<Vec<String>>) -> Vec<CompletionCandidate> {
     let values = async {
-        let client = context::client(&global_args()?).ok()?;
+        let client = context::client(&global_args()?, login::known_credentials()).ok()?;
         tokio::time::timeout(PATIENCE, values(client)).await.ok()?
     };
     let values = block_on(values).ok().flatten().unwrap_or_default();

@@ -2,18 +2,16 @@
 
 use std::path::Path;
 
-use release_client::{Client, ClientConfig, Secret, Url, parse_base_url};
+use release_client::{Client, ClientConfig, Credentials, Url, parse_base_url};
 use release_core::Person;
 use release_terminal::{CliError, Printer};
 
 use crate::{
     args::{GlobalArgs, NamespaceArgs},
     explain::explain,
-    git,
+    git, login,
     shuttle::{self, Shuttle},
 };
-
-pub(crate) const TOKEN_VARIABLE: &str = "HAMCTL_AUTH_TOKEN";
 
 pub(crate) struct Context<'a> {
     pub(crate) printer: &'a Printer,
@@ -23,7 +21,8 @@ pub(crate) struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    pub(crate) fn new(printer: &'a Printer, args: &GlobalArgs) -> Result<Self, CliError> {
+    /// Logs in first, where that is needed.
+    pub(crate) async fn new(printer: &'a Printer, args: &GlobalArgs) -> Result<Self, CliError> {
         let shuttle = shuttle::read(Path::new(shuttle::FILE_NAME));
         let given = args.service.clone().filter(|service| !service.is_empty());
         let (service, shuttle) = match (given, shuttle) {
@@ -31,7 +30,7 @@ impl<'a> Context<'a> {
             (None, Ok(shuttle)) => (shuttle.service.clone().ok_or_else(missing_service)?, shuttle),
             (None, Err(error)) => return Err(missing_service().hint(error)),
         };
-        Ok(Self { printer, client: client(args)?, service, shuttle })
+        Ok(Self { printer, client: client(args, login::credentials(printer).await?)?, service, shuttle })
     }
 
     /// Empty for the namespace named like the environment.
@@ -41,11 +40,11 @@ impl<'a> Context<'a> {
 }
 
 /// A client that is not connected yet.
-pub(crate) fn client(args: &GlobalArgs) -> Result<Client, CliError> {
+pub(crate) fn client(args: &GlobalArgs, credentials: Credentials) -> Result<Client, CliError> {
     let config = ClientConfig {
         base_url: base_url(args.http_base_url.as_deref().unwrap_or_default())?,
         timeout: args.http_timeout,
-        token: variable(TOKEN_VARIABLE).map(Secret::new),
+        credentials,
         cli_version: env!("CARGO_PKG_VERSION").to_owned(),
     };
     Client::new(config).map_err(explain)
@@ -70,7 +69,7 @@ pub(crate) async fn committer() -> Person {
 }
 
 /// An environment variable that is set to nothing is not set.
-fn variable(name: &str) -> Option<String> {
+pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
 }
 

@@ -3,7 +3,7 @@
 use release_client::ClientError;
 use release_terminal::CliError;
 
-use crate::context::TOKEN_VARIABLE;
+use crate::login::{self, TOKEN_VARIABLE};
 
 #[expect(clippy::needless_pass_by_value, reason = "made for map_err")]
 pub(crate) fn explain(error: ClientError) -> CliError {
@@ -30,9 +30,8 @@ pub(crate) fn explain_release(error: ClientError) -> CliError {
 
 fn hint(error: &ClientError) -> Option<String> {
     Some(match error {
-        ClientError::Unauthorized { .. } => {
-            format!("set {TOKEN_VARIABLE} to a token that the server accepts")
-        }
+        ClientError::Unauthorized { .. } => login::hint(),
+        ClientError::NoToken(error) => return login::explain_token(error),
         ClientError::Unreachable { .. } => {
             "check HAMCTL_URL or --http-base-url, your network and VPN".to_owned()
         }

@@ -7,6 +7,7 @@ mod context;
 mod explain;
 mod follow;
 mod git;
+mod login;
 mod output;
 mod releasing;
 mod shuttle;

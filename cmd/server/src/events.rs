@@ -66,7 +66,7 @@ pub(crate) async fn run(flags: EventsFlags, printer: &Printer) -> Result<(), Cli
     let client = Client::new(ClientConfig {
         base_url: flags.http_base_url.clone(),
         timeout: flags.http_timeout,
-        token: token(&flags)?,
+        credentials: token(&flags)?.into(),
         cli_version: VERSION.to_owned(),
     })
     .map_err(|error| told(&error))?;

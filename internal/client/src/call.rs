@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable as _};
 use release_api::{CLI_VERSION_HEADER, IDEMPOTENCY_KEY_HEADER, REQUEST_ID_HEADER};
+use release_core::Secret;
 use reqwest::{
     Method, RequestBuilder, Response, StatusCode, Url,
     header::{CONTENT_TYPE, LOCATION},
@@ -13,7 +14,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{Client, ClientConfig, ClientError, error::root_cause};
+use crate::{Client, ClientError, error::root_cause};
 
 /// The largest answer that is read. A hundred described releases are about 1 MiB.
 const MAX_ANSWER: usize = 16 * 1024 * 1024;
@@ -70,9 +71,9 @@ impl Call {
     }
 }
 
-pub(crate) fn http_client(config: &ClientConfig) -> Result<reqwest::Client, ClientError> {
+pub(crate) fn http_client(timeout: Duration) -> Result<reqwest::Client, ClientError> {
     reqwest::Client::builder()
-        .connect_timeout(CONNECT_TIMEOUT.min(config.timeout))
+        .connect_timeout(CONNECT_TIMEOUT.min(timeout))
         .redirect(redirect::Policy::none())
         .user_agent(concat!("release-client/", env!("CARGO_PKG_VERSION")))
         .build()
@@ -106,7 +107,8 @@ impl Client {
     async fn attempt(&self, call: &Call) -> Result<Body, ClientError> {
         let request_id = Uuid::new_v4();
         let failed = |error: reqwest::Error| self.transport_error(&error, &call.url, request_id);
-        let response = self.request(call, request_id).send().await.map_err(failed)?;
+        let token = self.config.credentials.token().await.map_err(ClientError::NoToken)?;
+        let response = self.request(call, request_id, token.as_ref()).send().await.map_err(failed)?;
         let status = response.status();
         if status.is_redirection() {
             return Err(redirected(&response, &call.url, request_id));
@@ -116,17 +118,20 @@ impl Client {
         if status.is_success() {
             return success(bytes, status, &call.url, request_id);
         }
+        if status == StatusCode::UNAUTHORIZED {
+            self.config.credentials.forget().await;
+        }
         Err(refusal(status, &bytes, &call.url, request_id))
     }
 
-    fn request(&self, call: &Call, request_id: Uuid) -> RequestBuilder {
+    fn request(&self, call: &Call, request_id: Uuid, token: Option<&Secret>) -> RequestBuilder {
         let mut request = self
             .http
             .request(call.method.clone(), call.url.clone())
             .timeout(self.config.timeout)
             .header(REQUEST_ID_HEADER, request_id.to_string())
             .header(CLI_VERSION_HEADER, &self.config.cli_version);
-        if let Some(token) = &self.config.token {
+        if let Some(token) = token {
             request = request.bearer_auth(token.expose());
         }
         if let Some(key) = call.idempotency_key {

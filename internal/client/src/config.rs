@@ -1,7 +1,8 @@
 use std::time::Duration;
 
-use release_core::Secret;
 use reqwest::Url;
+
+use crate::Credentials;
 
 /// How to reach the server and who calls.
 #[derive(Debug, Clone)]
@@ -10,7 +11,7 @@ pub struct ClientConfig {
     pub base_url: Url,
     /// The longest that one attempt may take, from connecting to the last byte of the answer.
     pub timeout: Duration,
-    pub token: Option<Secret>,
+    pub credentials: Credentials,
     /// The calling program's version, for the server's logs.
     pub cli_version: String,
 }
@@ -42,6 +43,8 @@ pub fn parse_base_url(text: &str) -> Result<Url, BaseUrlError> {
 
 #[cfg(test)]
 mod tests {
+    use release_core::Secret;
+
     use super::*;
 
     #[test]
@@ -64,7 +67,7 @@ mod tests {
         let config = ClientConfig {
             base_url: parse_base_url("http://x").unwrap(),
             timeout: Duration::from_secs(1),
-            token: Some(Secret::new("hunter2")),
+            credentials: Credentials::Token(Secret::new("hunter2")),
             cli_version: "1".into(),
         };
         assert!(!format!("{config:?}").contains("hunter2"));

@@ -2,11 +2,15 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use crate::TokenError;
+
 /// Why a call did not work. Nothing in it comes from a token or a query.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     #[error("the request cannot be made: {cause}")]
     Setup { cause: String },
+    #[error(transparent)]
+    NoToken(TokenError),
     #[error("'{0}' cannot be the name of anything on the server")]
     BadName(String),
     #[error("the server at {url} cannot be reached: {cause}")]
@@ -62,6 +66,7 @@ impl ClientError {
             | Self::UploadRefused { request_id, .. } => Some(*request_id),
             Self::Setup { .. }
             | Self::BadName(_)
+            | Self::NoToken(_)
             | Self::Unreachable { .. }
             | Self::NoArtifact { .. }
             | Self::File { .. } => None,
@@ -96,7 +101,12 @@ impl ClientError {
 
     /// Nothing was worked on: there was no connection, or the server said "not now".
     pub(crate) fn was_not_accepted(&self) -> bool {
-        matches!(self, Self::Unreachable { .. }) || self.status() == Some(503)
+        let was_not_sent = match self {
+            Self::Unreachable { .. } => true,
+            Self::NoToken(error) => error.is_transient(),
+            _ => false,
+        };
+        was_not_sent || self.status() == Some(503)
     }
 
     /// The same call may work in a moment.

@@ -6,6 +6,7 @@
 mod call;
 mod config;
 mod error;
+mod identity;
 mod policies;
 mod upload;
 mod v1;
@@ -21,6 +22,10 @@ pub use reqwest::Url;
 use call::{Call, Repeat};
 pub use config::{BaseUrlError, ClientConfig, parse_base_url};
 pub use error::ClientError;
+pub use identity::{
+    Credentials, DeviceLogin, Identity, MachineLogin, ProviderConfig, ProviderError, ProviderUrlError,
+    Session, TokenError, TokenFile, TokenFileError, parse_provider_url,
+};
 
 /// The release server, as a client sees it.
 ///
@@ -39,7 +44,7 @@ pub struct Client {
 impl Client {
     /// Connects to nothing yet.
     pub fn new(config: ClientConfig) -> Result<Self, ClientError> {
-        Ok(Self { http: call::http_client(&config)?, config: std::sync::Arc::new(config) })
+        Ok(Self { http: call::http_client(config.timeout)?, config: std::sync::Arc::new(config) })
     }
 
     /// `POST /release`. Its idempotency key is the same when it is repeated.

@@ -3,11 +3,14 @@
 pub(crate) mod completion;
 pub(crate) mod describe_artifact;
 pub(crate) mod describe_release;
+pub(crate) mod login;
+pub(crate) mod logout;
 pub(crate) mod policy;
 pub(crate) mod promote;
 pub(crate) mod release;
 pub(crate) mod rollback;
 pub(crate) mod status;
+pub(crate) mod whoami;
 
 use std::process::ExitCode;
 
@@ -41,13 +44,16 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> std::io::Result<T>
 async fn run(printer: &Printer, cli: Cli) -> Result<Exit, CliError> {
     let context = || Context::new(printer, &cli.global);
     match &cli.command {
-        Command::Promote(args) => promote::run(&context()?, args).await,
-        Command::Release(args) => release::run(&context()?, args).await,
-        Command::Rollback(args) => rollback::run(&context()?, args).await,
-        Command::Status(args) => status::run(&context()?, args).await,
-        Command::Describe(Describe::Release(args)) => describe_release::run(&context()?, args).await,
-        Command::Describe(Describe::Artifact(args)) => describe_artifact::run(&context()?, args).await,
-        Command::Policy(policy) => policy::run(&context()?, policy).await,
+        Command::Promote(args) => promote::run(&context().await?, args).await,
+        Command::Release(args) => release::run(&context().await?, args).await,
+        Command::Rollback(args) => rollback::run(&context().await?, args).await,
+        Command::Status(args) => status::run(&context().await?, args).await,
+        Command::Describe(Describe::Release(args)) => describe_release::run(&context().await?, args).await,
+        Command::Describe(Describe::Artifact(args)) => describe_artifact::run(&context().await?, args).await,
+        Command::Policy(policy) => policy::run(&context().await?, policy).await,
+        Command::Login(args) => login::run(printer, args).await,
+        Command::Logout(args) => logout::run(printer, args).await,
+        Command::Whoami(args) => whoami::run(printer, args),
         Command::Completion(args) => completion::run(printer, args),
         Command::Version => {
             printer.line(env!("CARGO_PKG_VERSION"));

@@ -11,7 +11,7 @@ use std::{
 };
 
 use release_api::v1::{EventsResponse, ReadyResponse};
-use release_client::{Client, ClientConfig, Secret, parse_base_url};
+use release_client::{Client, ClientConfig, Credentials, Secret, parse_base_url};
 use release_testing::origin::Origin;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -182,7 +182,7 @@ impl Server {
         let config = ClientConfig {
             base_url: parse_base_url(&self.url("")).expect("a URL"),
             timeout: SHORT,
-            token: Some(Secret::new(self.token(audience))),
+            credentials: Credentials::Token(Secret::new(self.token(audience))),
             cli_version: "e2e".to_owned(),
         };
         Client::new(config).expect("a client")

@@ -5,7 +5,7 @@ mod server;
 use std::time::Duration;
 
 use release_api::{CreateArtifactRequest, ReleaseRequest};
-use release_client::{Client, ClientConfig, ClientError, Secret, parse_base_url};
+use release_client::{Client, ClientConfig, ClientError, Credentials, Secret, parse_base_url};
 use release_core::{Intent, Spec};
 use server::{Answer, Server};
 
@@ -15,7 +15,7 @@ fn client(base_url: &str) -> Client {
     Client::new(ClientConfig {
         base_url: parse_base_url(base_url).unwrap(),
         timeout: Duration::from_secs(5),
-        token: Some(Secret::new("hunter2")),
+        credentials: Credentials::Token(Secret::new("hunter2")),
         cli_version: "1.2.3".into(),
     })
     .unwrap()
@@ -189,7 +189,7 @@ async fn a_server_that_hangs_is_given_up() {
     let client = Client::new(ClientConfig {
         base_url: parse_base_url(&server.url()).unwrap(),
         timeout: Duration::from_millis(100),
-        token: None,
+        credentials: Credentials::None,
         cli_version: "1".into(),
     })
     .unwrap();
