@@ -262,6 +262,26 @@ pub(crate) struct Push {
     /// One of the server's tokens for artifacts; better given in the environment, where `ps` does not show it
     #[arg(long, env = "ARTIFACT_AUTH_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     pub(crate) auth_token: Option<Secret>,
+    #[command(flatten)]
+    pub(crate) login: Login,
+}
+
+/// Instead of a token of the server: one from an identity provider, by OAuth2 client credentials.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Identity provider")]
+pub(crate) struct Login {
+    /// Where to log in, if no token of the server is given
+    #[arg(long, env = "ARTIFACT_IDP_URL", value_name = "URL", requires = "client_id")]
+    pub(crate) idp_url: Option<String>,
+    /// What the CI is called there
+    #[arg(long, env = "ARTIFACT_CLIENT_ID", value_name = "ID", requires = "client_secret")]
+    pub(crate) client_id: Option<String>,
+    /// Its secret; better given in the environment, where `ps` does not show it
+    #[arg(long, env = "ARTIFACT_CLIENT_SECRET", hide_env_values = true, value_name = "SECRET")]
+    pub(crate) client_secret: Option<Secret>,
+    /// What to ask for
+    #[arg(long, env = "ARTIFACT_SCOPE", value_name = "SCOPE", default_value = "release_artifact")]
+    pub(crate) artifact_scope: String,
 }
 
 #[derive(Debug, Args)]

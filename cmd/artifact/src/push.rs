@@ -1,17 +1,20 @@
 //! Handing the artifact to the server.
 
-use std::{io::Write as _, path::Path, time::Duration};
+use std::{io::Write as _, path::Path, sync::Arc, time::Duration};
 
 use backon::{ExponentialBuilder, Retryable as _};
 use release_api::CreateArtifactRequest;
-use release_client::{Client, ClientConfig, ClientError, parse_base_url};
+use release_client::{
+    Client, ClientConfig, ClientError, Credentials, MachineLogin, ProviderConfig, ProviderError, Secret,
+    TokenError, parse_base_url, parse_provider_url,
+};
 use release_core::Spec;
 use release_storage::{Limits, Packed, pack};
 use release_terminal::{CliError, Line, Printer, Progress};
 use tempfile::NamedTempFile;
 
 use crate::{
-    cli::{Location, Push},
+    cli::{Location, Login, Push},
     spec_file::SpecFile,
 };
 
@@ -43,10 +46,28 @@ fn client(args: Push) -> Result<Client, CliError> {
     let config = ClientConfig {
         base_url,
         timeout: TIMEOUT,
-        token: args.auth_token,
+        credentials: credentials(args.auth_token, args.login)?,
         cli_version: env!("CARGO_PKG_VERSION").to_owned(),
     };
     Client::new(config).map_err(|error| cli_error(&error))
+}
+
+/// A token of the server goes first. A variable that is set to nothing is not set.
+fn credentials(token: Option<Secret>, login: Login) -> Result<Credentials, CliError> {
+    let token = token.filter(|token| !token.expose().is_empty());
+    let idp_url = login.idp_url.filter(|url| !url.is_empty());
+    let (None, Some(idp_url), Some(client_id)) = (&token, idp_url, login.client_id) else {
+        return Ok(token.into());
+    };
+    let url = parse_provider_url(&idp_url)
+        .map_err(|error| CliError::usage(format!("--idp-url (ARTIFACT_IDP_URL) {error}")))?;
+    let config = ProviderConfig {
+        url,
+        client_id,
+        client_secret: login.client_secret,
+        scopes: login.artifact_scope.split_whitespace().map(str::to_owned).collect(),
+    };
+    Ok(Credentials::Machine(Arc::new(MachineLogin::new(config))))
 }
 
 fn write_zip(packed: &Packed) -> std::io::Result<NamedTempFile> {
@@ -92,6 +113,7 @@ fn backoff() -> ExponentialBuilder {
 
 fn may_work_later(error: &ClientError) -> bool {
     match error {
+        ClientError::NoToken(error) => error.is_transient(),
         ClientError::Unreachable { .. }
         | ClientError::TimedOut { .. }
         | ClientError::Interrupted { .. }
@@ -113,8 +135,12 @@ fn cli_error(error: &ClientError) -> CliError {
         cli_error = cli_error.reference(request_id);
     }
     match error {
+        ClientError::NoToken(TokenError::Provider(ProviderError::Refused { .. })) => {
+            cli_error.hint("check ARTIFACT_CLIENT_ID, ARTIFACT_CLIENT_SECRET and ARTIFACT_SCOPE")
+        }
+        ClientError::NoToken(_) => cli_error.hint("check --idp-url (ARTIFACT_IDP_URL)"),
         ClientError::Unauthorized { .. } => {
-            cli_error.hint("give one of the server's artifact tokens in ARTIFACT_AUTH_TOKEN")
+            cli_error.hint("give one of the server's artifact tokens in ARTIFACT_AUTH_TOKEN, or log in with ARTIFACT_IDP_URL")
         }
         ClientError::Unreachable { .. } | ClientError::NotTheServer { .. } => {
             cli_error.hint("check --http-base-url (ARTIFACT_URL)")

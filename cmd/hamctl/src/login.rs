@@ -103,7 +103,9 @@ pub(crate) fn explain(error: &TokenError) -> CliError {
 pub(crate) fn explain_token(error: &TokenError) -> Option<String> {
     Some(match error {
         TokenError::NotLoggedIn => format!("log in with 'hamctl login', or set {TOKEN_VARIABLE}"),
-        TokenError::File(_) => "make it writable, or remove it and log in with 'hamctl login'".to_owned(),
+        TokenError::File(_) => {
+            "see that you may read and write it, or remove it and log in with 'hamctl login'".to_owned()
+        }
         TokenError::Provider(error) => match error {
             ProviderError::Denied | ProviderError::CodeExpired => "try again with 'hamctl login'".to_owned(),
             ProviderError::Refused { .. } => {

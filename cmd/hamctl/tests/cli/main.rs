@@ -2,6 +2,8 @@
 
 mod completion;
 mod errors;
+mod login;
+mod login_trouble;
 mod output;
 mod policies;
 mod program;

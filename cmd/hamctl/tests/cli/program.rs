@@ -1,6 +1,9 @@
 //! Running hamctl in an empty directory with a cleared environment.
 
-use std::{path::Path, process::Output};
+use std::{
+    path::Path,
+    process::{Child, Output, Stdio},
+};
 
 use assert_cmd::Command;
 use tempfile::TempDir;
@@ -39,7 +42,11 @@ impl Program {
     }
 
     pub(crate) fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(program);
+        Command::from_std(self.std_command(program))
+    }
+
+    fn std_command(&self, program: &str) -> std::process::Command {
+        let mut command = std::process::Command::new(program);
         command.env_clear().current_dir(self.home.path());
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("HOME", self.home.path()).env("TZ", "UTC").env("GIT_CONFIG_NOSYSTEM", "1");
@@ -51,12 +58,19 @@ impl Program {
         self.command(env!("CARGO_BIN_EXE_hamctl"))
     }
 
+    /// Runs while the test goes on.
+    pub(crate) fn spawn(&self, arguments: &[&str]) -> Child {
+        let mut command = self.std_command(env!("CARGO_BIN_EXE_hamctl"));
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    }
+
     /// Exit code and both streams, with what differs from run to run replaced.
     pub(crate) fn run(&self, arguments: &[&str]) -> String {
         self.show(&self.hamctl().args(arguments).output().unwrap())
     }
 
-    fn show(&self, output: &Output) -> String {
+    pub(crate) fn show(&self, output: &Output) -> String {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
         let mut shown = format!("exit {}\n{stdout}", output.status.code().unwrap());

@@ -2,16 +2,22 @@
 
 use std::{
     collections::VecDeque,
+    io,
     net::{SocketAddr, TcpListener},
     sync::{Arc, Mutex},
     thread,
 };
 
 use axum::{
-    Router, body,
+    Router,
+    body::{self, Body},
     extract::{Request, State},
-    http::StatusCode,
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse as _, Response},
 };
+use futures::stream;
+
+const CUT: u16 = 0;
 
 /// Runs until the test ends. What it has no answer for is a bare 404, as from an older server.
 pub(crate) struct Server {
@@ -50,6 +56,12 @@ impl Server {
         self
     }
 
+    /// The connection breaks in the middle of the answer.
+    #[must_use]
+    pub(crate) fn cuts(self, request: &str, beginning: &str) -> Self {
+        self.on(request, CUT, beginning)
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -72,7 +84,7 @@ fn serve(listener: TcpListener, router: Router) {
     });
 }
 
-async fn answer(State(script): State<Arc<Mutex<Script>>>, request: Request) -> (StatusCode, String) {
+async fn answer(State(script): State<Arc<Mutex<Script>>>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let body = body::to_bytes(body, usize::MAX).await.unwrap();
     let line = format!("{} {}", head.method, head.uri);
@@ -81,7 +93,11 @@ async fn answer(State(script): State<Arc<Mutex<Script>>>, request: Request) -> (
     let token = head.headers.get("authorization").map_or("", |token| token.to_str().unwrap());
     script.tokens.push(token.to_owned());
     let (status, body) = script.next(&line);
-    (StatusCode::from_u16(status).unwrap(), body)
+    if status == CUT {
+        let pieces = [Ok(body), Err(io::Error::other("cut"))];
+        return Body::from_stream(stream::iter(pieces)).into_response();
+    }
+    (StatusCode::from_u16(status).unwrap(), [(CONTENT_TYPE, "application/json")], body).into_response()
 }
 
 impl Script {
