@@ -199,6 +199,14 @@ fn help_of_push() {
                                  environment, where `ps` does not show it [env: ARTIFACT_AUTH_TOKEN]
       -h, --help                 Print help
 
+    Identity provider:
+          --idp-url <URL>           Where to log in, if no token of the server is given [env:
+                                    ARTIFACT_IDP_URL=]
+          --client-id <ID>          What the CI is called there [env: ARTIFACT_CLIENT_ID=]
+          --client-secret <SECRET>  Its secret; better given in the environment, where `ps` does not
+                                    show it [env: ARTIFACT_CLIENT_SECRET]
+          --artifact-scope <SCOPE>  What to ask for [env: ARTIFACT_SCOPE=] [default: release_artifact]
+
     Place of the artifact:
           --root <DIR>   The directory with artifact.json and one directory per environment [env:
                          ARTIFACT_ROOT=] [default: .]

@@ -1,6 +1,7 @@
 //! The `artifact` program as CI calls it: a process without an environment.
 
 mod help;
+mod login;
 mod push;
 mod slack;
 mod steps;

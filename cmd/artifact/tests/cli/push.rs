@@ -24,8 +24,8 @@ use url::Url;
 use crate::{Job, report};
 
 /// Drops the server when the test ends.
-struct Server {
-    url: String,
+pub(crate) struct Server {
+    pub(crate) url: String,
     store: DirectoryStore,
     state: Arc<Requests>,
     runtime: Runtime,
@@ -45,7 +45,7 @@ type Shared = (DirectoryStore, Arc<Requests>);
 type Refusal = (StatusCode, Json<Value>);
 
 impl Server {
-    fn start(create_trouble: &[StatusCode], upload_trouble: &[StatusCode]) -> Self {
+    pub(crate) fn start(create_trouble: &[StatusCode], upload_trouble: &[StatusCode]) -> Self {
         let runtime = Runtime::new().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -73,7 +73,12 @@ impl Server {
         report.replace(&self.url, "http://SERVER")
     }
 
-    fn seen(&self) -> Vec<&'static str> {
+    /// What the requests had to say who they are.
+    pub(crate) fn authorization(&self) -> Vec<Option<String>> {
+        self.state.authorization.lock().unwrap().clone()
+    }
+
+    pub(crate) fn seen(&self) -> Vec<&'static str> {
         self.state.seen.lock().unwrap().clone()
     }
 
@@ -133,7 +138,7 @@ fn refusal(status: StatusCode, message: &str) -> Refusal {
     (status, Json(json!({ "status": status.as_u16(), "message": message })))
 }
 
-fn built_job() -> Job {
+pub(crate) fn built_job() -> Job {
     let job = Job::started();
     job.write("dev/40-deployment.yaml", "kind: Deployment\n");
     job.write("prod/40-deployment.yaml", "kind: Deployment # prod\n");
@@ -163,8 +168,7 @@ fn a_pushed_artifact_is_in_the_store_byte_for_byte() {
     let deployment = ("40-deployment.yaml".to_owned(), "kind: Deployment\n".to_owned(), false);
     assert_eq!(server.stored_files("dev"), [deployment, ("artifact.json".to_owned(), spec, false)]);
     // The token is for the server, not for whoever serves the upload URL.
-    let authorization = server.state.authorization.lock().unwrap().clone();
-    assert_eq!(authorization, [Some("Bearer hunter2".to_owned()), None]);
+    assert_eq!(server.authorization(), [Some("Bearer hunter2".to_owned()), None]);
 }
 
 #[test]
@@ -214,7 +218,7 @@ fn a_wrong_token_is_told_with_a_hint() {
     stderr:
     Pushing artifact master-1-2 of service svc …
     error: the artifact was not pushed: planned trouble (reference: ID)
-    hint: give one of the server's artifact tokens in ARTIFACT_AUTH_TOKEN
+    hint: give one of the server's artifact tokens in ARTIFACT_AUTH_TOKEN, or log in with ARTIFACT_IDP_URL
     ");
 }
 

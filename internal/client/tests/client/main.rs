@@ -1,5 +1,6 @@
 //! The client against a real HTTP listener.
 
+mod identity;
 mod server;
 
 use std::time::Duration;
