@@ -1,6 +1,6 @@
 use clap::Args;
 use release_client::{Identity, TokenError};
-use release_terminal::{CliError, Exit, Line, Printer};
+use release_terminal::{CliError, Exit, Printer};
 use serde::Serialize;
 
 use crate::{
@@ -32,9 +32,7 @@ pub(crate) fn run(printer: &Printer, args: &WhoamiArgs) -> Result<Exit, CliError
     match (args.format.output, &caller.identity) {
         (Some(format), _) => format.print(printer, &caller)?,
         (None, Some(identity)) => printer.line(login::shown(identity)),
-        (None, None) => {
-            printer.line(Line::new().plain("whoever ").strong(TOKEN_VARIABLE).plain(" is a token of"))
-        }
+        (None, None) => printer.line(format!("the server knows: the token in {TOKEN_VARIABLE} is used")),
     }
     Ok(Exit::Ok)
 }

@@ -214,6 +214,8 @@ async fn a_token_is_never_sent_for_another_provider_or_instead_of_a_static_one()
     let program = program.with("HAMCTL_AUTH_TOKEN", "hunter2");
     program.hamctl().args(STATUS).assert().success();
     assert_eq!(server.tokens(), ["Bearer hunter2"]);
+    let whoami = program.run(&["whoami"]);
+    assert_eq!(whoami, "exit 0\nthe server knows: the token in HAMCTL_AUTH_TOKEN is used\n");
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ pub struct DeviceLogin {
 impl DeviceLogin {
     pub(super) async fn start(provider: Provider) -> Result<Self, ProviderError> {
         let request = provider.oauth.exchange_device_code().add_scopes(provider.scopes());
-        let answer = request.request_async(&|request| provider.send(request)).await;
+        let answer = request.request_async(&provider).await;
         let answer = answer.map_err(|error| provider.refusal(error))?;
         Ok(Self { provider, answer })
     }
@@ -59,7 +59,9 @@ impl DeviceLogin {
         let request = self.provider.oauth.exchange_device_access_token(&self.answer);
         let answer = request.request_async(&send, pause, Some(limit)).await;
         let trouble = trouble.into_inner().unwrap_or_else(PoisonError::into_inner);
-        answer.map(Token::received).map_err(|error| decision(self.provider.refusal(error), trouble))
+        answer
+            .map(|answer| Token::received(&answer))
+            .map_err(|error| decision(self.provider.refusal(error), trouble))
     }
 }
 

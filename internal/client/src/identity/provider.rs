@@ -2,10 +2,11 @@
 
 use std::{fmt::Display, time::Duration};
 
+use futures::future::BoxFuture;
 use oauth2::{
-    AuthType, ClientId, ClientSecret, DeviceAuthorizationUrl, EndpointNotSet, EndpointSet, ErrorResponseType,
-    HttpRequest, HttpResponse, RefreshToken, RequestTokenError, Scope, StandardErrorResponse,
-    StandardRevocableToken, StandardTokenResponse, TokenUrl,
+    AsyncHttpClient, AuthType, ClientId, ClientSecret, DeviceAuthorizationUrl, EndpointNotSet, EndpointSet,
+    ErrorResponseType, HttpRequest, HttpResponse, RefreshToken, RequestTokenError, Scope,
+    StandardErrorResponse, StandardRevocableToken, StandardTokenResponse, TokenUrl,
     basic::{
         BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse, BasicTokenType,
     },
@@ -181,15 +182,15 @@ impl Provider {
     /// A token for the program itself.
     pub(super) async fn machine_token(&self) -> Result<Token, ProviderError> {
         let request = self.oauth.exchange_client_credentials().add_scopes(self.scopes());
-        let answer = request.request_async(&|request| self.send(request)).await;
-        answer.map(Token::received).map_err(|error| self.refusal(error))
+        let answer = request.request_async(self).await;
+        answer.map(|answer| Token::received(&answer)).map_err(|error| self.refusal(error))
     }
 
     pub(super) async fn refresh(&self, token: &Secret) -> Result<Token, ProviderError> {
         let token = RefreshToken::new(token.expose().to_owned());
         let request = self.oauth.exchange_refresh_token(&token);
-        let answer = request.request_async(&|request| self.send(request)).await;
-        answer.map(Token::received).map_err(|error| self.refusal(error))
+        let answer = request.request_async(self).await;
+        answer.map(|answer| Token::received(&answer)).map_err(|error| self.refusal(error))
     }
 
     /// Tells the provider that nobody will use this refresh token any more; does nothing where the
@@ -238,6 +239,16 @@ impl Provider {
                 ProviderError::NotAProvider { url: self.url.clone() }
             }
         }
+    }
+}
+
+/// A closure would do, but futures with it cannot be sent to another thread.
+impl<'c> AsyncHttpClient<'c> for Provider {
+    type Error = ProviderError;
+    type Future = BoxFuture<'c, Result<HttpResponse, ProviderError>>;
+
+    fn call(&'c self, request: HttpRequest) -> Self::Future {
+        Box::pin(self.send(request))
     }
 }
 

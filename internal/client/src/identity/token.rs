@@ -44,7 +44,7 @@ impl std::fmt::Debug for IdToken {
 }
 
 impl Token {
-    pub(super) fn received(answer: StandardTokenResponse<IdToken, BasicTokenType>) -> Self {
+    pub(super) fn received(answer: &StandardTokenResponse<IdToken, BasicTokenType>) -> Self {
         let lifetime = answer.expires_in().and_then(|lifetime| TimeDelta::from_std(lifetime).ok());
         let access = answer.access_token().secret();
         let id_token = answer.extra_fields().id_token.as_deref();

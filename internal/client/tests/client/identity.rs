@@ -19,7 +19,7 @@ fn client(server: &Server) -> Client {
     });
     let config = ClientConfig {
         base_url: parse_base_url(&server.url()).unwrap(),
-        timeout: Duration::from_secs(60),
+        timeout: Duration::from_mins(1),
         credentials: Credentials::Machine(Arc::new(login)),
         cli_version: "1".into(),
     };
