@@ -4,6 +4,7 @@ pub mod artifact;
 pub mod fake;
 pub mod faults;
 pub mod https;
+pub mod identity_provider;
 pub mod keys;
 pub mod origin;
 mod port;
