@@ -17,6 +17,7 @@ use crate::{
         auth::{TokenList, Tokens},
         webhook::WebhookSecret,
     },
+    identity::IdentityFlags,
     notifications::NotificationFlags,
 };
 
@@ -43,6 +44,8 @@ pub(crate) struct StartFlags {
     pub(crate) data_dir: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) tokens: TokenFlags,
+    #[command(flatten)]
+    pub(crate) identity: IdentityFlags,
     #[command(flatten)]
     pub(crate) git: GitFlags,
     #[command(flatten)]

@@ -29,6 +29,8 @@ pub struct Identity {
     pub subject: String,
     /// The token's `scope` (RFC 9068) or `scp`, as some providers call it.
     pub scopes: Vec<String>,
+    /// The token is of a client itself (client credentials), as far as it shows: RFC 9068, 2.2.
+    pub is_machine: bool,
 }
 
 /// Why a token is refused: for the log, never for the caller.
@@ -112,11 +114,7 @@ impl Verifier {
         let validation = Validation { algorithms: vec![algorithm], ..(*self.validation).clone() };
         let claims =
             decode::<Claims>(token, &key.key, &validation).map_err(|error| refusal(error.kind()))?.claims;
-        let subject = claims.sub.filter(|subject| is_usable(subject)).ok_or(Refusal::Subject)?;
-        Ok(Identity {
-            subject,
-            scopes: claims.scope.into_iter().chain(claims.scp).flat_map(Scopes::names).collect(),
-        })
+        claims.identity()
     }
 }
 
@@ -160,6 +158,26 @@ struct Claims {
     sub: Option<String>,
     scope: Option<Scopes>,
     scp: Option<Scopes>,
+    /// The names that providers have for the client that a token was given to.
+    client_id: Option<String>,
+    cid: Option<String>,
+    azp: Option<String>,
+}
+
+impl Claims {
+    fn identity(self) -> Result<Identity, Refusal> {
+        let Self { sub, scope, scp, client_id, cid, azp } = self;
+        let subject = sub.filter(|subject| is_usable(subject)).ok_or(Refusal::Subject)?;
+        let scopes = scope.into_iter().chain(scp).flat_map(Scopes::names).collect();
+        let is_machine =
+            [client_id, cid, azp].into_iter().flatten().any(|client| is_client(&subject, &client));
+        Ok(Identity { subject, scopes, is_machine })
+    }
+}
+
+/// Auth0 appends `@clients`.
+fn is_client(subject: &str, client: &str) -> bool {
+    subject.strip_suffix("@clients").unwrap_or(subject) == client
 }
 
 /// Separated by spaces, or in a list.

@@ -66,7 +66,7 @@ fn but(name: &str, value: Value) -> Value {
 }
 
 fn jane() -> Identity {
-    Identity { subject: "jane@example.com".to_owned(), scopes: Vec::new() }
+    Identity { subject: "jane@example.com".to_owned(), scopes: Vec::new(), is_machine: false }
 }
 
 #[tokio::test]
@@ -102,6 +102,24 @@ async fn scopes_are_read_in_all_their_forms() {
         let identity = provider.verifier.verify(&provider.key.token(&but(name, value))).await.unwrap();
         assert_eq!(identity.scopes, expected);
     }
+}
+
+#[tokio::test]
+async fn a_token_of_a_client_itself_is_told_from_a_persons() {
+    let provider = Provider::new().await;
+    for (name, value, expected) in [
+        ("client_id", "hamctl", false),
+        ("client_id", "jane@example.com", true),
+        ("cid", "jane@example.com", true),
+        ("azp", "jane@example.com", true),
+        ("azp", "jane", false),
+    ] {
+        let identity = provider.verifier.verify(&provider.key.token(&but(name, json!(value)))).await.unwrap();
+        assert_eq!(identity.is_machine, expected, "{name}={value}");
+    }
+    let mut claims = but("sub", json!("machine-7@clients"));
+    claims["azp"] = json!("machine-7");
+    assert!(provider.verifier.verify(&provider.key.token(&claims)).await.unwrap().is_machine);
 }
 
 #[tokio::test]
