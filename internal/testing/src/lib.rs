@@ -1,7 +1,5 @@
 //! What tests of several crates need: everything that can be real is real.
 
-mod port;
-
 pub mod artifact;
 pub mod fake;
 pub mod faults;
@@ -10,5 +8,6 @@ pub mod identity_provider;
 pub mod jwt;
 pub mod keys;
 pub mod origin;
+mod port;
 pub mod s3;
 pub mod sshd;
