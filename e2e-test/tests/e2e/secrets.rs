@@ -169,7 +169,6 @@ async fn use_programs(server: &Server) -> String {
         "hamctl policy list --service payments",
         "hamctl --help",
         "hamctl status --help",
-        "artifact push --http-base-url http://localhost:1",
         "artifact push --help",
         "artifact init --help",
         "server events list",

@@ -105,4 +105,23 @@ mod tests {
         assert!(answer.ends_with("done"), "{answer}");
         server.await.unwrap();
     }
+
+    #[tokio::test]
+    async fn a_head_may_be_long_but_not_endless() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new().route("/", get(|| async { "done" }));
+        tokio::spawn(serve(listener, router, CancellationToken::new()));
+        for (length, expected) in [(40 << 10, "HTTP/1.1 200"), (MAX_HEADER_BYTES, "HTTP/1.1 431")] {
+            let mut client = TcpStream::connect(address).await.unwrap();
+            let head = format!("GET / HTTP/1.1\r\nConnection: close\r\nX: {}", "x".repeat(length));
+            client.write_all(head.as_bytes()).await.unwrap();
+            if length < MAX_HEADER_BYTES {
+                client.write_all(b"\r\n\r\n").await.unwrap();
+            }
+            let mut start = [0; 12];
+            client.read_exact(&mut start).await.unwrap();
+            assert_eq!(String::from_utf8_lossy(&start), expected);
+        }
+    }
 }

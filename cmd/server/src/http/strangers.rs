@@ -101,6 +101,7 @@ fn is_refusal(response: &Response) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::access::Login;
 
     fn peer(address: &str) -> Peer {
         Peer(address.parse().unwrap())
@@ -116,6 +117,19 @@ mod tests {
             ("2001:db8:0:1::1", "2001:db8:0:2::1", false),
         ] {
             assert_eq!(peer(a).network() == peer(b).network(), is_same, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn only_refusals_of_strangers_count() {
+        for (status, counts) in
+            [(401, true), (403, true), (404, true), (405, true), (200, false), (400, false), (503, false)]
+        {
+            let mut response = Response::builder().status(status).body(axum::body::Body::empty()).unwrap();
+            assert_eq!(is_refusal(&response), counts, "{status}");
+            // Somebody who is logged in may ask for what is not there as often as they like.
+            response.extensions_mut().insert(Caller { login: Login::StaticToken, audiences: Vec::new() });
+            assert!(!is_refusal(&response), "{status}");
         }
     }
 

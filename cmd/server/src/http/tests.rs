@@ -1,5 +1,7 @@
 //! The router, as far as a request gets before the backend is there.
 
+mod logins;
+
 use std::{
     collections::BTreeSet,
     future::pending,
