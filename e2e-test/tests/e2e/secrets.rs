@@ -175,7 +175,7 @@ async fn use_programs(server: &Server) -> String {
         "server start",
     ] {
         let run = desk.types(line).await;
-        printed += &format!("$ {line}\n{}{}", run.stdout, run.stderr);
+        printed.extend([run.stdout, run.stderr]);
     }
     assert!(printed.contains("is done (commit"), "{printed}");
     let mut help = Command::new(program("server"));

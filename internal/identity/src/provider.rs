@@ -8,9 +8,9 @@ use std::{
 
 use arc_swap::ArcSwap;
 use reqwest::Url;
-use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 use tokio::task::spawn_blocking;
+use uuid::Uuid;
 
 use crate::key::{Key, KeySet, read_set};
 
@@ -56,9 +56,9 @@ impl Known {
 impl Provider {
     /// With the keys that were kept in the directory, if there are any.
     pub(crate) fn open(url: Url, directory: &Path) -> Self {
-        let name: String =
-            Sha256::digest(url.as_str()).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-        let file = directory.join(name).with_extension("json");
+        // Any URL makes a name for a file.
+        let name = Uuid::new_v5(&Uuid::NAMESPACE_URL, url.as_str().as_bytes());
+        let file = directory.join(format!("{name}.json"));
         let kept = std::fs::read(&file).ok().and_then(|json| Known::read(json).ok());
         Self { url, file, known: ArcSwap::from_pointee(kept.unwrap_or_default()) }
     }

@@ -15,7 +15,7 @@ use crate::{
 
 /// The longest token that is looked at, in bytes. Those with many groups have a few thousand.
 pub const MAX_TOKEN_BYTES: usize = 16 << 10;
-/// The longest subject, in bytes (OpenID Connect Core, 2).
+/// The longest subject, in bytes (`OpenID` Connect Core, 2).
 const MAX_SUBJECT_BYTES: usize = 255;
 /// How far the provider's clock and ours may be apart, in seconds.
 const LEEWAY: u64 = 1;
@@ -120,9 +120,7 @@ impl Verifier {
 
 /// All but the algorithm, which follows from the key.
 fn validation(settings: &Settings) -> Validation {
-    let mut validation = Validation::default();
-    validation.leeway = LEEWAY;
-    validation.validate_nbf = true;
+    let mut validation = Validation { leeway: LEEWAY, validate_nbf: true, ..Validation::default() };
     validation.set_audience(&[&settings.audience]);
     validation.set_issuer(&settings.issuers);
     validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);

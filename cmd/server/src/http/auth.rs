@@ -46,9 +46,13 @@ impl TokenList {
         self.0.is_empty()
     }
 
+    #[cfg(test)]
     pub(crate) fn accepts(&self, token: &str) -> bool {
-        let presented = digest(token);
-        let found = self.0.iter().fold(Choice::from(0), |found, known| found | known.ct_eq(&presented));
+        self.has(&digest(token))
+    }
+
+    fn has(&self, presented: &[u8; 32]) -> bool {
+        let found = self.0.iter().fold(Choice::from(0), |found, known| found | known.ct_eq(presented));
         found.into()
     }
 }
@@ -75,14 +79,11 @@ impl Tokens {
         .clone()
     }
 
-    /// Those that this token is for; all lists are looked at in any case.
+    /// Those that this token is for; all tokens are looked at in any case.
     pub(super) fn audiences(&self, token: &str) -> Vec<Audience> {
-        let accepts = Audience::ALL.map(|audience| self.of(audience).accepts(token));
-        Audience::ALL
-            .into_iter()
-            .zip(accepts)
-            .filter_map(|(audience, accepts)| accepts.then_some(audience))
-            .collect()
+        let presented = digest(token);
+        let found = Audience::ALL.map(|audience| (audience, self.of(audience).has(&presented)));
+        found.into_iter().filter_map(|(audience, found)| found.then_some(audience)).collect()
     }
 
     pub(crate) fn are_all_empty(&self) -> bool {

@@ -38,7 +38,8 @@ fn app(state: AppState) -> Router {
         artifact: "for-artifact".parse().unwrap(),
         daemon: "for-daemon".parse().unwrap(),
     };
-    router(state.clone(), &logins(&state, tokens), Duration::from_secs(5))
+    let logins = logins(&state, tokens);
+    router(state, &logins, Duration::from_secs(5))
 }
 
 fn logins(state: &AppState, tokens: Tokens) -> Logins {
