@@ -350,8 +350,8 @@ async fn one_provider_that_hangs_does_not_concern_the_tokens_of_another() {
     let server = KeyServer::start(Published::Keys(vec![key.jwk()])).await;
     let directory = tempfile::tempdir().unwrap();
     let verifier = verifier(&[silent.url(), server.url()], directory.path());
-    let verified = tokio::time::timeout(LONG, verifier.verify(&key.token(&claims()))).await;
-    assert_eq!(verified.unwrap(), Ok(jane()));
+    let jane_is = tokio::time::timeout(LONG, verifier.verify(&key.token(&claims()))).await;
+    assert_eq!(jane_is.unwrap(), Ok(jane()));
     let stranger = SigningKey::ec("key-2").token(&claims());
     let refused = tokio::time::timeout(LONG, verifier.verify(&stranger)).await;
     assert_eq!(refused.unwrap(), Err(Refusal::UnknownKey));
