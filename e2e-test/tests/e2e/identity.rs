@@ -35,7 +35,8 @@ impl World {
 async fn server(provider: &IdentityProvider, origin: &Origin, more: &[&str]) -> Server {
     let (keys, issuer) = (provider.keys_url(), provider.url());
     let flags = [&["--jwks-urls", &keys, "--jwt-issuer", &issuer], more].concat();
-    Server::start_with(origin, &Setup { flags: &flags, environment: &STATIC_TOKENS, path: None }).await
+    Server::start_with(origin, &Setup { flags: &flags, environment: &STATIC_TOKENS, ..Setup::default() })
+        .await
 }
 
 async fn release(server: &Server, token: &str) -> Answer {
@@ -81,7 +82,7 @@ async fn each_token_opens_its_own_endpoints_and_no_others() {
         } else {
             [&base[..], &flags].concat()
         };
-        let setup = Setup { flags: &flags, environment: &STATIC_TOKENS, path: None };
+        let setup = Setup { flags: &flags, environment: &STATIC_TOKENS, ..Setup::default() };
         let strict = Server::start_with(&origin, &setup).await;
         assert_eq!(release(&strict, &person).await.status, 401, "{flags:?}");
         assert_eq!(create_artifact(&strict, &artifact).await, 401, "{flags:?}");

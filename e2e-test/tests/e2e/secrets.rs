@@ -96,7 +96,7 @@ async fn no_secret_is_in_anything_that_was_printed_or_in_any_command_line() {
         ["--github-owner", "acme"],
     ];
     let commands = CommandLines::watch();
-    let setup = Setup { flags: &flags.concat(), environment: &SECRETS, path: None };
+    let setup = Setup { flags: &flags.concat(), environment: &SECRETS, ..Setup::default() };
     let mut server = Server::start_with(&origin, &setup).await;
 
     let person = provider.person_token("jane").await;
