@@ -18,6 +18,7 @@ use crate::{
         auth::{TokenList, Tokens},
         webhook::WebhookSecret,
     },
+    identity::IdentityFlags,
     notifications::NotificationFlags,
 };
 
@@ -44,6 +45,8 @@ pub(crate) struct StartFlags {
     pub(crate) data_dir: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) tokens: TokenFlags,
+    #[command(flatten)]
+    pub(crate) identity: IdentityFlags,
     #[command(flatten)]
     pub(crate) git: GitFlags,
     #[command(flatten)]

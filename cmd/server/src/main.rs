@@ -6,6 +6,7 @@ mod cli;
 mod events;
 mod flags;
 mod http;
+mod identity;
 mod lifecycle;
 #[cfg(test)]
 mod manual;

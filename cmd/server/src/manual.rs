@@ -33,10 +33,11 @@ fn the_manual_has_every_metric() {
     metrics.observe_request("", "", 200, Duration::ZERO);
     metrics.count_notification("", "");
     metrics.add_pending_notifications("", 0);
+    metrics.count_refused_login("");
     let text = metrics.encode();
     let names: Vec<&str> =
         text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
-    assert_eq!(names.len(), 12, "add new metrics here: {names:?}");
+    assert_eq!(names.len(), 14, "add new metrics here: {names:?}");
     for name in names {
         assert!(MANUAL.contains(&format!("`{name}`")), "{name} is not in docs/operations.md");
     }

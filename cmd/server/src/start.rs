@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 
 use crate::{
     flags::StartFlags,
-    http::{self, AppState},
+    http::{self, AppState, login::Logins},
     lifecycle::Lifecycle,
     tokens, wiring,
 };
@@ -27,10 +27,10 @@ pub(crate) async fn run(flags: StartFlags) -> anyhow::Result<()> {
 
 async fn serve(flags: &StartFlags, lifecycle: &Lifecycle) -> anyhow::Result<()> {
     wiring::make_data_dir(&flags.data_dir())?;
-    let tokens = tokens::load(flags.tokens.tokens(), &flags.data_dir())?;
     let metrics = Metrics::new();
+    let logins = open_logins(flags, &metrics)?;
     let state = AppState::new(metrics.clone());
-    let router = http::router(state.clone(), &tokens, flags.timeout);
+    let router = http::router(state.clone(), &logins, flags.timeout);
     let listener = listen(flags.http_port).await?;
     let port = listener.local_addr().context("the port cannot be read")?.port();
     tracing::info!(port, "Listening");
@@ -48,6 +48,19 @@ async fn serve(flags: &StartFlags, lifecycle: &Lifecycle) -> anyhow::Result<()> 
     connections.await.context("the HTTP server broke")?;
     tracing::info!("Stopped");
     Ok(())
+}
+
+/// The identity providers are asked for their keys from here on.
+fn open_logins(flags: &StartFlags, metrics: &Metrics) -> anyhow::Result<Logins> {
+    let tokens = tokens::load(flags.tokens.tokens(), flags.identity.are_given(), &flags.data_dir())?;
+    metrics.set_identity_providers_up(true);
+    let verifier = flags.identity.open(&flags.data_dir())?.map(|(verifier, update)| {
+        let metrics = metrics.clone();
+        tokio::spawn(update.run(move |up| metrics.set_identity_providers_up(up)));
+        verifier
+    });
+    let jwt = verifier.map(|verifier| (verifier, flags.identity.scopes()));
+    Ok(Logins { tokens, jwt, metrics: metrics.clone() })
 }
 
 /// On all addresses, of IPv6 and IPv4 where the machine has both.

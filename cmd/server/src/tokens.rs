@@ -16,10 +16,16 @@ use crate::http::auth::{Audience, Tokens};
 
 const TOKEN_BYTES: usize = 32;
 
-/// The configured tokens. When there are none at all, one for each audience is read from
+/// The configured tokens. When there is no way at all to log in, one for each audience is read from
 /// `<data_dir>/tokens/<audience>`, and made where it is not there yet.
-pub(crate) fn load(configured: Tokens, data_dir: &Path) -> anyhow::Result<Tokens> {
-    if !configured.are_all_empty() {
+///
+/// `has_identity_provider`: people can log in without any of them, so none is made that nobody asked for.
+pub(crate) fn load(
+    configured: Tokens,
+    has_identity_provider: bool,
+    data_dir: &Path,
+) -> anyhow::Result<Tokens> {
+    if has_identity_provider || !configured.are_all_empty() {
         tracing::info!(tokens = ?configured, "Tokens are configured");
         return Ok(configured);
     }
@@ -75,7 +81,7 @@ mod tests {
     #[test]
     fn generated_tokens_differ_are_private_and_stay() {
         let data_dir = tempfile::tempdir().unwrap();
-        load(Tokens::default(), data_dir.path()).unwrap();
+        load(Tokens::default(), false, data_dir.path()).unwrap();
         let read = |audience: Audience| {
             let path = path(data_dir.path(), audience);
             assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
@@ -85,7 +91,7 @@ mod tests {
         assert!(hamctl != artifact && artifact != daemon && hamctl != daemon);
         assert!(hamctl.len() > 40);
 
-        let again = load(Tokens::default(), data_dir.path()).unwrap();
+        let again = load(Tokens::default(), false, data_dir.path()).unwrap();
         assert!(again.hamctl.accepts(&hamctl) && !again.hamctl.accepts(&artifact));
         assert!(again.artifact.accepts(&artifact) && again.daemon.accepts(&daemon));
     }
@@ -94,18 +100,25 @@ mod tests {
     fn one_configured_audience_means_that_the_others_are_refused() {
         let data_dir = tempfile::tempdir().unwrap();
         let configured = Tokens { hamctl: "secret".parse().unwrap(), ..Tokens::default() };
-        let tokens = load(configured, data_dir.path()).unwrap();
+        let tokens = load(configured, false, data_dir.path()).unwrap();
         assert!(tokens.hamctl.accepts("secret"));
         assert!(tokens.artifact.is_empty() && tokens.daemon.is_empty());
         assert!(!data_dir.path().join("tokens").exists());
     }
 
     #[test]
+    fn with_an_identity_provider_no_token_is_made() {
+        let data_dir = tempfile::tempdir().unwrap();
+        assert!(load(Tokens::default(), true, data_dir.path()).unwrap().are_all_empty());
+        assert!(!data_dir.path().join("tokens").exists());
+    }
+
+    #[test]
     fn an_empty_file_is_no_token() {
         let data_dir = tempfile::tempdir().unwrap();
-        load(Tokens::default(), data_dir.path()).unwrap();
+        load(Tokens::default(), false, data_dir.path()).unwrap();
         fs::write(path(data_dir.path(), Audience::Hamctl), "\n").unwrap();
-        let error = load(Tokens::default(), data_dir.path()).unwrap_err();
+        let error = load(Tokens::default(), false, data_dir.path()).unwrap_err();
         assert!(format!("{error:#}").contains("hamctl is empty"), "{error:#}");
     }
 }

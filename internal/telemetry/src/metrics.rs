@@ -37,6 +37,8 @@ pub struct Metrics {
     broker_up: IntGauge,
     notifications: IntCounterVec,
     notifications_pending: IntGaugeVec,
+    logins_refused: IntCounterVec,
+    identity_providers_up: IntGauge,
 }
 
 /// The labels of one release.
@@ -92,6 +94,12 @@ impl Metrics {
             ),
             notifications: register(&registry, notifications()),
             notifications_pending: register(&registry, notifications_pending()),
+            logins_refused: register(&registry, logins_refused()),
+            identity_providers_up: gauge(
+                &registry,
+                "release_manager_identity_providers_up",
+                "1 when the keys of all identity providers could be fetched lately, else 0.",
+            ),
             registry,
         }
     }
@@ -165,6 +173,16 @@ impl Metrics {
     /// More (or, below zero, fewer) notifications wait.
     pub fn add_pending_notifications(&self, notifier: &'static str, change: i64) {
         self.notifications_pending.with_label_values(&[notifier]).add(change);
+    }
+
+    /// A request without a token that is good for it.
+    pub fn count_refused_login(&self, reason: &'static str) {
+        self.logins_refused.with_label_values(&[reason]).inc();
+    }
+
+    /// Whether the keys of all identity providers could be fetched.
+    pub fn set_identity_providers_up(&self, up: bool) {
+        self.identity_providers_up.set(i64::from(up));
     }
 
     /// The text exposition format.
@@ -243,6 +261,13 @@ fn notifications_pending() -> prometheus::Result<IntGaugeVec> {
     )
 }
 
+fn logins_refused() -> prometheus::Result<IntCounterVec> {
+    IntCounterVec::new(
+        Opts::new("release_manager_logins_refused_total", "Requests without a token that is good for them."),
+        &["reason"],
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -265,6 +290,8 @@ mod tests {
         metrics.set_broker_up(true);
         metrics.count_notification("slack", "delivered");
         metrics.add_pending_notifications("slack", 2);
+        metrics.count_refused_login("expired");
+        metrics.set_identity_providers_up(true);
 
         let text = metrics.encode();
         for line in [
@@ -282,6 +309,8 @@ mod tests {
             "release_manager_broker_up 1",
             r#"release_manager_notifications_total{notifier="slack",outcome="delivered"} 1"#,
             r#"release_manager_notifications_pending{notifier="slack"} 2"#,
+            r#"release_manager_logins_refused_total{reason="expired"} 1"#,
+            "release_manager_identity_providers_up 1",
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\nis not in\n{text}");
         }

@@ -5,6 +5,7 @@ pub mod fake;
 pub mod faults;
 pub mod https;
 pub mod identity_provider;
+pub mod jwt;
 pub mod keys;
 pub mod origin;
 mod port;

@@ -1,17 +1,9 @@
-//! Who may call what: bearer tokens, one list for each audience.
+//! Static tokens: one list for each audience.
 
 use std::{convert::Infallible, fmt, str::FromStr, sync::Arc};
 
-use axum::{
-    extract::{Request, State},
-    http::{HeaderMap, header::AUTHORIZATION},
-    middleware::Next,
-    response::Response,
-};
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
-
-use super::error::ApiError;
 
 /// The programs that call the server. Each has tokens of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,9 +46,13 @@ impl TokenList {
         self.0.is_empty()
     }
 
+    #[cfg(test)]
     pub(crate) fn accepts(&self, token: &str) -> bool {
-        let presented = digest(token);
-        let found = self.0.iter().fold(Choice::from(0), |found, known| found | known.ct_eq(&presented));
+        self.has(&digest(token))
+    }
+
+    fn has(&self, presented: &[u8; 32]) -> bool {
+        let found = self.0.iter().fold(Choice::from(0), |found, known| found | known.ct_eq(presented));
         found.into()
     }
 }
@@ -83,6 +79,13 @@ impl Tokens {
         .clone()
     }
 
+    /// Those that this token is for; all tokens are looked at in any case.
+    pub(super) fn audiences(&self, token: &str) -> Vec<Audience> {
+        let presented = digest(token);
+        let found = Audience::ALL.map(|audience| (audience, self.of(audience).has(&presented)));
+        found.into_iter().filter_map(|(audience, found)| found.then_some(audience)).collect()
+    }
+
     pub(crate) fn are_all_empty(&self) -> bool {
         Audience::ALL.into_iter().all(|audience| self.of(audience).is_empty())
     }
@@ -95,24 +98,6 @@ impl fmt::Debug for Tokens {
             .entries(Audience::ALL.map(|audience| (audience.name(), self.of(audience).0.len())))
             .finish()
     }
-}
-
-/// Layer: lets requests pass that present one of the tokens.
-pub(super) async fn require_token(
-    State(tokens): State<TokenList>,
-    request: Request,
-    next: Next,
-) -> Result<Response, ApiError> {
-    match bearer(request.headers()) {
-        Some(token) if tokens.accepts(token) => Ok(next.run(request).await),
-        _ => Err(ApiError::Unauthorized),
-    }
-}
-
-/// The token of `Authorization: Bearer <token>`; the scheme's name is in any case (RFC 9110, 11.1).
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 #[cfg(test)]
@@ -140,24 +125,6 @@ mod tests {
             assert!(list(text).is_empty());
             assert!(!list(text).accepts(""));
         }
-    }
-
-    #[test]
-    fn the_header_is_read_as_the_standard_says() {
-        let cases = [
-            ("Bearer abc", Some("abc")),
-            ("bearer abc", Some("abc")),
-            ("BEARER  abc ", Some("abc")),
-            ("Bearer", None),
-            ("Basic abc", None),
-            ("abc", None),
-            ("", None),
-        ];
-        for (value, token) in cases {
-            let headers = HeaderMap::from_iter([(AUTHORIZATION, value.parse().unwrap())]);
-            assert_eq!(bearer(&headers), token, "{value:?}");
-        }
-        assert_eq!(bearer(&HeaderMap::new()), None);
     }
 
     #[test]

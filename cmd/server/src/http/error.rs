@@ -7,7 +7,10 @@ use std::{
 
 use axum::{
     Json,
-    http::{HeaderValue, StatusCode, header::WWW_AUTHENTICATE},
+    http::{
+        HeaderValue, StatusCode,
+        header::{RETRY_AFTER, WWW_AUTHENTICATE},
+    },
     response::{IntoResponse, Response},
 };
 use release_api::ErrorResponse;
@@ -15,7 +18,7 @@ use release_flow::FlowError;
 use release_storage::UploadError;
 use uuid::Uuid;
 
-use super::request;
+use super::{login::Refused, request};
 
 /// The longest JSON body, in bytes. An artifact spec is a few kilobytes.
 pub(super) const MAX_BODY_BYTES: usize = 1 << 20;
@@ -39,7 +42,9 @@ pub(super) enum ApiError {
     #[error("The address is not valid UTF-8.")]
     AddressNotUtf8,
     #[error("The token is missing or not accepted; log in again or ask for a valid one.")]
-    Unauthorized,
+    Unauthorized(#[source] Refused),
+    #[error("Too many requests without a valid token come from this address; try again in a moment.")]
+    TooManyRequests,
     #[error("The delivery is not signed with the webhook's secret.")]
     BadSignature,
     #[error("There is nothing at this address; check the base URL.")]
@@ -74,11 +79,12 @@ impl ApiError {
             | Self::BodyCutOff
             | Self::AddressNotUtf8
             | Self::Flow(FlowError::Invalid(_)) => StatusCode::BAD_REQUEST,
-            Self::Unauthorized | Self::BadSignature => StatusCode::UNAUTHORIZED,
+            Self::Unauthorized(_) | Self::BadSignature => StatusCode::UNAUTHORIZED,
             Self::Upload(error) => upload_status(error),
             Self::NoSuchRoute | Self::NoSuchRelease(_) | Self::Flow(FlowError::NotFound(_)) => {
                 StatusCode::NOT_FOUND
             }
+            Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
             Self::NoSuchMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLong => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Timeout | Self::Starting | Self::Flow(FlowError::Unavailable(_)) => {
@@ -105,6 +111,9 @@ impl IntoResponse for ApiError {
         let mut response = (status, Json(body)).into_response();
         if status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response.extensions_mut().insert(Reason::of(&self));
         response

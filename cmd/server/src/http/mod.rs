@@ -1,17 +1,20 @@
 //! The HTTP API: one file for each group of endpoints, and the layers around them.
 
+mod access;
 mod artifacts;
 pub(crate) mod auth;
 mod describe;
 mod error;
 mod fields;
 mod limits;
+pub(crate) mod login;
 mod policies;
 mod probes;
 mod release;
 mod request;
 mod serve;
 mod status;
+mod strangers;
 mod v1;
 pub(crate) mod webhook;
 
@@ -32,9 +35,11 @@ use release_storage::DirectoryStore;
 use release_telemetry::Metrics;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use auth::{Audience, Tokens, require_token};
+use auth::Audience;
 use error::ApiError;
+use login::Logins;
 pub(crate) use serve::serve;
+use strangers::Strangers;
 use webhook::Webhook;
 
 /// How long one upload may take. The signed URL is asked for anew after that anyway.
@@ -57,12 +62,13 @@ pub(crate) struct AppState(Arc<Shared>);
 
 struct Shared {
     metrics: Metrics,
+    strangers: Strangers,
     backend: OnceLock<Backend>,
 }
 
 impl AppState {
     pub(crate) fn new(metrics: Metrics) -> Self {
-        Self(Arc::new(Shared { metrics, backend: OnceLock::new() }))
+        Self(Arc::new(Shared { metrics, strangers: Strangers::new(), backend: OnceLock::new() }))
     }
 
     /// From now on the endpoints work. Called once.
@@ -80,6 +86,10 @@ impl AppState {
 
     fn metrics(&self) -> &Metrics {
         &self.0.metrics
+    }
+
+    fn strangers(&self) -> &Strangers {
+        &self.0.strangers
     }
 
     /// Awaits a use case and observes how long it took.
@@ -103,7 +113,8 @@ impl AppState {
 }
 
 /// All endpoints. `timeout` is for each request but uploads, which have 15 minutes.
-pub(crate) fn router(state: AppState, tokens: &Tokens, timeout: Duration) -> Router {
+pub(crate) fn router(state: AppState, logins: &Logins, timeout: Duration) -> Router {
+    let login = |audience| from_fn_with_state((logins.clone(), audience), login::require);
     let for_hamctl = Router::new()
         .route("/release", post(release::release))
         .route("/status", get(status::status))
@@ -114,18 +125,22 @@ pub(crate) fn router(state: AppState, tokens: &Tokens, timeout: Duration) -> Rou
         .route("/policies/auto-release", patch(policies::apply_auto_release))
         .route("/policies/branch-restriction", patch(policies::apply_branch_restriction))
         .merge(v1::router(v1::for_hamctl()))
-        .route_layer(from_fn_with_state(tokens.of(Audience::Hamctl), require_token));
+        .route_layer(login(Audience::Hamctl));
     let for_artifact = Router::new()
         .route("/artifacts/create", post(artifacts::create))
-        .route_layer(from_fn_with_state(tokens.of(Audience::Artifact), require_token));
+        .route_layer(login(Audience::Artifact));
     let for_everyone = Router::new()
-        .route("/ping", get(probes::ping))
-        .route("/ready", get(probes::ready))
         .route("/metrics", get(probes::metrics))
         .route("/webhook/github", post(webhook::github))
-        .merge(v1::router(v1::for_everyone()));
-    let in_time =
-        for_hamctl.merge(for_artifact).merge(for_everyone).layer(from_fn_with_state(timeout, limits::within));
+        .merge(v1::router(v1::for_everyone()))
+        .route_layer(from_fn_with_state(state.clone(), strangers::admit));
+    // Whoever is killed when they get no answer must always get one.
+    let probes = Router::new().route("/ping", get(probes::ping)).route("/ready", get(probes::ready));
+    let in_time = for_hamctl
+        .merge(for_artifact)
+        .merge(for_everyone)
+        .merge(probes)
+        .layer(from_fn_with_state(timeout, limits::within));
     let uploads = v1::router(v1::with_signed_url()).layer(from_fn_with_state(UPLOAD_TIMEOUT, limits::within));
     with_layers(in_time.merge(uploads), state)
 }
@@ -137,6 +152,7 @@ fn with_layers(routes: Router<AppState>, state: AppState) -> Router {
         .fallback(error::no_such_route)
         .method_not_allowed_fallback(error::no_such_method)
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn_with_state(state.clone(), strangers::count_refusals))
         .layer(from_fn_with_state(metrics, request::observe))
         .with_state(state)
 }

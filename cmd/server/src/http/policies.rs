@@ -1,6 +1,6 @@
 //! `/policies…`
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{Extension, Json, extract::State, http::StatusCode};
 use release_api::{
     ApplyAutoReleaseResponse, ApplyBranchRestrictionResponse, DeletePoliciesResponse, PoliciesResponse,
 };
@@ -9,6 +9,7 @@ use tracing::Span;
 
 use super::{
     AppState,
+    access::Caller,
     error::ApiError,
     fields::{Address, Body, Fields, Noted},
     release::actor,
@@ -31,9 +32,10 @@ pub(super) async fn list(
 /// `PATCH /policies/auto-release`
 pub(super) async fn apply_auto_release(
     State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
     Body(fields): Body,
 ) -> Result<(StatusCode, Json<ApplyAutoReleaseResponse>), ApiError> {
-    let request = AutoRelease::read(fields)?;
+    let request = AutoRelease::read(fields, &caller)?;
     note(&request.service, &request.environment, &request.actor);
     let AutoRelease { service, branch, environment, actor } = request;
     let flow = state.flow()?;
@@ -51,9 +53,10 @@ pub(super) async fn apply_auto_release(
 /// `PATCH /policies/branch-restriction`
 pub(super) async fn apply_branch_restriction(
     State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
     Body(fields): Body,
 ) -> Result<(StatusCode, Json<ApplyBranchRestrictionResponse>), ApiError> {
-    let request = BranchRestriction::read(fields)?;
+    let request = BranchRestriction::read(fields, &caller)?;
     note(&request.service, &request.environment, &request.actor);
     let BranchRestriction { service, regex, environment, actor } = request;
     let flow = state.flow()?;
@@ -71,9 +74,10 @@ pub(super) async fn apply_branch_restriction(
 /// `DELETE /policies`
 pub(super) async fn delete(
     State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
     Body(fields): Body,
 ) -> Result<Json<DeletePoliciesResponse>, ApiError> {
-    let Deletion { service, ids, actor } = Deletion::read(fields)?;
+    let Deletion { service, ids, actor } = Deletion::read(fields, &caller)?;
     Span::current().record("service", service.as_str()).record("releaser", actor.display_name());
     let flow = state.flow()?;
     let deleted = flow.delete_policies(service.clone(), ids, actor);
@@ -90,10 +94,10 @@ struct AutoRelease {
 }
 
 impl AutoRelease {
-    fn read(mut fields: Fields) -> Result<Self, ApiError> {
+    fn read(mut fields: Fields, caller: &Caller) -> Result<Self, ApiError> {
         let (service, environment) = (fields.name("service"), fields.name("environment"));
         let branch = fields.text("branch");
-        let actor = read_actor(&mut fields);
+        let actor = read_actor(&mut fields, caller);
         fields.finish(|| {
             Ok(Self { service: service?, branch: branch?, environment: environment?, actor: actor? })
         })
@@ -109,10 +113,10 @@ struct BranchRestriction {
 }
 
 impl BranchRestriction {
-    fn read(mut fields: Fields) -> Result<Self, ApiError> {
+    fn read(mut fields: Fields, caller: &Caller) -> Result<Self, ApiError> {
         let (service, environment) = (fields.name("service"), fields.name("environment"));
         let regex = regex(&mut fields);
-        let actor = read_actor(&mut fields);
+        let actor = read_actor(&mut fields, caller);
         fields.finish(|| {
             Ok(Self { service: service?, regex: regex?, environment: environment?, actor: actor? })
         })
@@ -127,10 +131,10 @@ struct Deletion {
 }
 
 impl Deletion {
-    fn read(mut fields: Fields) -> Result<Self, ApiError> {
+    fn read(mut fields: Fields, caller: &Caller) -> Result<Self, ApiError> {
         let service = fields.name("service");
         let ids = fields.texts("policyIds", MAX_IDS);
-        let actor = read_actor(&mut fields);
+        let actor = read_actor(&mut fields, caller);
         fields.finish(|| Ok(Self { service: service?, ids: ids?, actor: actor? }))
     }
 }
@@ -140,9 +144,9 @@ fn regex(fields: &mut Fields) -> Result<BranchRegex, Noted> {
     BranchRegex::new(&pattern).map_err(|problem| fields.refuse("branchRegex", problem))
 }
 
-fn read_actor(fields: &mut Fields) -> Result<Person, Noted> {
+fn read_actor(fields: &mut Fields, caller: &Caller) -> Result<Person, Noted> {
     let (name, email) = (fields.optional_text("committerName"), fields.optional_text("committerEmail"));
-    Ok(actor(&name?, &email?))
+    Ok(actor(&name?, &email?, caller))
 }
 
 fn note(service: &Name, environment: &Name, actor: &Person) {
@@ -157,6 +161,11 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::http::{access::Login, auth::Audience};
+
+    fn ci() -> Caller {
+        Caller { login: Login::StaticToken, audiences: vec![Audience::Hamctl] }
+    }
 
     fn fields(body: &Value) -> Fields {
         Fields::from_json(body.to_string().as_bytes()).unwrap()
@@ -167,12 +176,12 @@ mod tests {
         let body = json!({"service": "svc", "branch": "feature/x", "branchRegex": "^master$", "environment": "dev",
             "policyIds": ["a", "b"], "committerName": "Jane", "committerEmail": "j@x.io", "future": 1});
         let jane = Person::new("Jane", "j@x.io");
-        let auto = AutoRelease::read(fields(&body)).unwrap();
+        let auto = AutoRelease::read(fields(&body), &ci()).unwrap();
         assert_eq!((auto.service.as_str(), auto.branch.as_str()), ("svc", "feature/x"));
         assert_eq!((auto.environment.as_str(), auto.actor), ("dev", jane.clone()));
-        let restriction = BranchRestriction::read(fields(&body)).unwrap();
+        let restriction = BranchRestriction::read(fields(&body), &ci()).unwrap();
         assert_eq!((restriction.regex.as_str(), restriction.actor), ("^master$", jane.clone()));
-        let deletion = Deletion::read(fields(&body)).unwrap();
+        let deletion = Deletion::read(fields(&body), &ci()).unwrap();
         assert_eq!((deletion.ids, deletion.actor), (vec!["a".to_owned(), "b".to_owned()], jane));
     }
 
@@ -187,14 +196,17 @@ mod tests {
         ];
         for (error, problems) in [
             (
-                AutoRelease::read(fields(&body)).unwrap_err(),
+                AutoRelease::read(fields(&body), &ci()).unwrap_err(),
                 ["branch must not contain control characters", "environment must be a text, not a list"],
             ),
             (
-                BranchRestriction::read(fields(&body)).unwrap_err(),
+                BranchRestriction::read(fields(&body), &ci()).unwrap_err(),
                 ["branchRegex is not a regular expression: unclosed group", "environment must be a text"],
             ),
-            (Deletion::read(fields(&body)).unwrap_err(), ["policyIds must be a list, not an object", ""]),
+            (
+                Deletion::read(fields(&body), &ci()).unwrap_err(),
+                ["policyIds must be a list, not an object", ""],
+            ),
         ] {
             for problem in all.iter().chain(&problems) {
                 assert!(error.to_string().contains(problem), "{problem} is not in: {error}");
@@ -220,8 +232,8 @@ mod tests {
         ] {
             let body = json!({"service": "svc", "environment": "dev", field: value});
             let error = match field {
-                "branchRegex" => BranchRestriction::read(fields(&body)).unwrap_err(),
-                _ => Deletion::read(fields(&body)).unwrap_err(),
+                "branchRegex" => BranchRestriction::read(fields(&body), &ci()).unwrap_err(),
+                _ => Deletion::read(fields(&body), &ci()).unwrap_err(),
             };
             assert!(error.to_string().contains(problem), "{problem} is not in: {error}");
         }
@@ -230,6 +242,6 @@ mod tests {
     #[test]
     fn without_a_person_the_audience_acted() {
         let body = json!({"service": "svc", "environment": "dev", "branch": "master"});
-        assert_eq!(AutoRelease::read(fields(&body)).unwrap().actor, Person::new("hamctl", ""));
+        assert_eq!(AutoRelease::read(fields(&body), &ci()).unwrap().actor, Person::new("hamctl", ""));
     }
 }

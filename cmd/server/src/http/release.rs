@@ -1,6 +1,6 @@
 //! `POST /release`
 
-use axum::{Json, extract::State, http::HeaderMap};
+use axum::{Extension, Json, extract::State, http::HeaderMap};
 use release_api::{IDEMPOTENCY_KEY_HEADER, ReleaseResponse};
 use release_core::Person;
 use release_flow::{Accepted, ReleaseRequest};
@@ -8,6 +8,7 @@ use tracing::Span;
 
 use super::{
     AppState,
+    access::Caller,
     auth::Audience,
     error::ApiError,
     fields::{Body, Fields, Noted},
@@ -19,10 +20,11 @@ const MAX_KEY_BYTES: usize = 255;
 
 pub(super) async fn release(
     State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     Body(fields): Body,
 ) -> Result<Json<ReleaseResponse>, ApiError> {
-    let request = read(fields, &headers)?;
+    let request = read(fields, &headers, &caller)?;
     note(&request);
     let mut response = ReleaseResponse {
         service: request.service.to_string(),
@@ -43,7 +45,7 @@ pub(super) async fn release(
     Ok(Json(response))
 }
 
-fn read(mut fields: Fields, headers: &HeaderMap) -> Result<ReleaseRequest, ApiError> {
+fn read(mut fields: Fields, headers: &HeaderMap, caller: &Caller) -> Result<ReleaseRequest, ApiError> {
     let service = fields.name("service");
     let environment = fields.name("environment");
     let artifact_id = fields.name("artifactId");
@@ -56,7 +58,7 @@ fn read(mut fields: Fields, headers: &HeaderMap) -> Result<ReleaseRequest, ApiEr
             service: service?,
             environment: environment?,
             artifact_id: artifact_id?,
-            actor: actor(&name?, &email?),
+            actor: actor(&name?, &email?, caller),
             intent: intent?,
             idempotency_key: idempotency_key?,
             request_id: request::current_id().to_string(),
@@ -64,11 +66,15 @@ fn read(mut fields: Fields, headers: &HeaderMap) -> Result<ReleaseRequest, ApiEr
     })
 }
 
-/// Who acts. Callers may leave it out; then all that is known is that they hold
-/// a token of hamctl.
-pub(super) fn actor(name: &str, email: &str) -> Person {
+/// Who acts, as the caller says. Callers may leave it out; then it is who they logged in as, and of
+/// those with a static token all that is known is that they use hamctl.
+pub(super) fn actor(name: &str, email: &str, caller: &Caller) -> Person {
     let person = Person::new(name, email);
-    if person.is_unknown() { Person::new(Audience::Hamctl.name(), "") } else { person }
+    if person.is_unknown() {
+        Person::new(caller.subject().unwrap_or(Audience::Hamctl.name()), "")
+    } else {
+        person
+    }
 }
 
 /// `None` without the header.
@@ -98,12 +104,14 @@ mod tests {
     use release_core::Intent;
 
     use super::*;
+    use crate::http::access::Login;
 
     const FULL: &str = r#"{"service":"svc","environment":"dev","artifactId":"master-1-2","committerName":"Jane",
         "committerEmail":"j@x.io","intent":{"type":"Promote","promote":{"fromEnvironment":"staging"}},"future":1}"#;
 
     fn read_body(body: &str, headers: &HeaderMap) -> Result<ReleaseRequest, ApiError> {
-        read(Fields::from_json(body.as_bytes()).unwrap(), headers)
+        let caller = Caller { login: Login::StaticToken, audiences: vec![Audience::Hamctl] };
+        read(Fields::from_json(body.as_bytes()).unwrap(), headers, &caller)
     }
 
     #[test]
@@ -128,6 +136,13 @@ mod tests {
         let request = read_body(body, &HeaderMap::new()).unwrap();
         assert_eq!(request.actor, Person::new("hamctl", ""));
         assert_eq!(request.idempotency_key, None);
+    }
+
+    #[test]
+    fn without_a_person_the_subject_of_the_token_released() {
+        let caller = Caller { login: Login::Subject("jane@x.io".into()), audiences: vec![Audience::Hamctl] };
+        assert_eq!(actor("", "", &caller), Person::new("jane@x.io", ""));
+        assert_eq!(actor("Joe", "", &caller), Person::new("Joe", ""));
     }
 
     #[test]

@@ -4,7 +4,10 @@ use std::time::Instant;
 
 use axum::{
     extract::{MatchedPath, Request, State},
-    http::{HeaderMap, HeaderValue, Method},
+    http::{
+        HeaderMap, HeaderName, HeaderValue, Method,
+        header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS},
+    },
     middleware::Next,
     response::Response,
 };
@@ -13,6 +16,14 @@ use release_telemetry::{Metrics, RequestId};
 use tracing::{Instrument, field::Empty};
 
 use super::error::Reason;
+
+/// For browsers, which have no business here: keep nothing, guess nothing, run nothing, tell nobody.
+const SECURITY_HEADERS: [(HeaderName, HeaderValue); 4] = [
+    (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    (CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'")),
+    (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+];
 
 tokio::task_local! {
     static CURRENT: RequestId;
@@ -40,6 +51,8 @@ pub(super) async fn observe(
         requestId = id.as_str(),
         method = method_label(&method),
         route,
+        caller = Empty,
+        login = Empty,
         service = Empty,
         environment = Empty,
         "artifact-id" = Empty,
@@ -58,6 +71,7 @@ pub(super) async fn observe(
     metrics.observe_request(route, method_label(&method), response.status().as_u16(), started.elapsed());
     let echo = HeaderValue::from_str(id.as_str()).expect("request ids are visible ASCII");
     response.headers_mut().insert(REQUEST_ID_HEADER, echo);
+    response.headers_mut().extend(SECURITY_HEADERS);
     response
 }
 
@@ -87,6 +101,8 @@ fn log(method: &Method, response: &Response) {
     match (status, reason) {
         (500, _) => tracing::error!(status, reason, "Request failed"),
         (503, Some(_)) => tracing::warn!(status, reason, "Request not served"),
+        // Not even writes: whoever is limited would fill the log.
+        (429, _) => tracing::debug!(status, reason, "Request limited"),
         _ if method.is_safe() => tracing::debug!(status, reason, "Request answered"),
         (400.., _) => tracing::info!(status, reason, "Request refused"),
         _ => tracing::info!(status, "Request done"),

@@ -11,10 +11,16 @@ use hyper_util::{
 };
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
+use tower_http::add_extension::AddExtension;
+
+use super::strangers::Peer;
 
 /// How long a client may take to send the headers of a request, or to send the next
 /// request on a connection that it keeps open.
 const HEADER_TIMEOUT: Duration = Duration::from_mins(1);
+/// The longest head of a request, in bytes; beyond it, the answer is a 431. The longest token is a
+/// quarter of it.
+const MAX_HEADER_BYTES: usize = 64 << 10;
 
 /// Serves until `stop`, and then until the requests that are being answered are done.
 ///
@@ -22,12 +28,13 @@ const HEADER_TIMEOUT: Duration = Duration::from_mins(1);
 pub(crate) async fn serve(mut listener: TcpListener, router: Router, stop: CancellationToken) {
     let connections = GracefulShutdown::new();
     loop {
-        let (stream, _) = tokio::select! {
+        let (stream, address) = tokio::select! {
             // Waits and tries again by itself when there are too many open files.
             accepted = Listener::accept(&mut listener) => accepted,
             () = stop.cancelled() => break,
         };
-        tokio::spawn(answer(stream, router.clone(), &connections));
+        let service = AddExtension::new(router.clone(), Peer(address.ip()));
+        tokio::spawn(answer(stream, service, &connections));
     }
     drop(listener);
     connections.shutdown().await;
@@ -35,7 +42,7 @@ pub(crate) async fn serve(mut listener: TcpListener, router: Router, stop: Cance
 
 fn answer(
     stream: TcpStream,
-    router: Router,
+    service: AddExtension<Router, Peer>,
     connections: &GracefulShutdown,
 ) -> impl Future<Output = ()> + use<> {
     // Answers are small; without this they wait for the client's acknowledgement.
@@ -43,7 +50,8 @@ fn answer(
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .max_buf_size(MAX_HEADER_BYTES)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
     let connection = connections.watch(connection);
     async move {
         if let Err(error) = connection.await {
@@ -96,5 +104,24 @@ mod tests {
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
         assert!(answer.ends_with("done"), "{answer}");
         server.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_head_may_be_long_but_not_endless() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new().route("/", get(|| async { "done" }));
+        tokio::spawn(serve(listener, router, CancellationToken::new()));
+        for (length, expected) in [(40 << 10, "HTTP/1.1 200"), (MAX_HEADER_BYTES, "HTTP/1.1 431")] {
+            let mut client = TcpStream::connect(address).await.unwrap();
+            let head = format!("GET / HTTP/1.1\r\nConnection: close\r\nX: {}", "x".repeat(length));
+            client.write_all(head.as_bytes()).await.unwrap();
+            if length < MAX_HEADER_BYTES {
+                client.write_all(b"\r\n\r\n").await.unwrap();
+            }
+            let mut start = [0; 12];
+            client.read_exact(&mut start).await.unwrap();
+            assert_eq!(String::from_utf8_lossy(&start), expected);
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! The router, as far as a request gets before the backend is there.
 
+mod logins;
+
 use std::{
     collections::BTreeSet,
     future::pending,
@@ -17,7 +19,7 @@ use release_api::{ErrorResponse, REQUEST_ID_HEADER};
 use serde_json::Value;
 use tower::ServiceExt;
 
-use super::{error::MAX_BODY_BYTES, *};
+use super::{auth::Tokens, error::MAX_BODY_BYTES, *};
 
 const ID: &str = "018f4e6e-0000-7000-8000-000000000000";
 const RELEASE: &str =
@@ -36,7 +38,12 @@ fn app(state: AppState) -> Router {
         artifact: "for-artifact".parse().unwrap(),
         daemon: "for-daemon".parse().unwrap(),
     };
-    router(state, &tokens, Duration::from_secs(5))
+    let logins = logins(&state, tokens);
+    router(state, &logins, Duration::from_secs(5))
+}
+
+fn logins(state: &AppState, tokens: Tokens) -> Logins {
+    Logins { tokens, jwt: None, metrics: state.metrics().clone() }
 }
 
 struct Answer {
@@ -117,7 +124,8 @@ async fn each_audience_has_its_endpoints_and_no_others() {
 
 #[tokio::test]
 async fn an_audience_without_tokens_is_refused_whatever_it_sends() {
-    let router = router(state(), &Tokens::default(), Duration::from_secs(5));
+    let state = state();
+    let router = router(state.clone(), &logins(&state, Tokens::default()), Duration::from_secs(5));
     for token in ["", ",", "null"] {
         let answer = send(router.clone(), request(Method::GET, "/status?service=svc", token, "")).await;
         assert_eq!(answer.status, 401);

@@ -70,6 +70,11 @@ impl Server {
         Caller { http: self.http.clone(), base_url: self.url(""), token: self.token(audience) }
     }
 
+    /// With a token of its own, as of an identity provider.
+    pub(crate) fn caller_with(&self, token: &str) -> Caller {
+        Caller { token: token.to_owned(), ..self.caller(Hamctl) }
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Answer {
         answer(self.caller(Hamctl).request(Method::GET, path)).await.expect("an answer")
     }

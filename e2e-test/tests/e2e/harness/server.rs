@@ -122,6 +122,11 @@ impl Server {
         assert!(ended.is_none(), "the server ended by itself: {ended:?}");
     }
 
+    /// Of the process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.as_ref().expect("the server runs").id()
+    }
+
     /// SIGKILL.
     pub(crate) fn kill(&mut self) {
         let mut child = self.child.take().expect("the server runs");
@@ -137,8 +142,7 @@ impl Server {
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
-        let id = self.child.as_ref().expect("the server runs").id();
-        let id = Pid::from_raw(id.cast_signed()).expect("a process id");
+        let id = Pid::from_raw(self.id().cast_signed()).expect("a process id");
         kill_process(id, signal).expect("it is ours");
     }
 
@@ -171,8 +175,14 @@ impl Server {
         self.directory.path().join("data")
     }
 
-    /// The token that the server generated for want of configured ones.
+    /// The first configured token, or the one that the server generated for want of any.
     pub(crate) fn token(&self, audience: Audience) -> String {
+        let variable = format!("{}_AUTH_TOKEN", audience.name().to_uppercase());
+        let configured = self.command.get_envs().find(|(name, _)| *name == variable.as_str());
+        if let Some((_, Some(token))) = configured {
+            let tokens = token.to_str().expect("it is text");
+            return tokens.split(',').next().expect("there is a first").to_owned();
+        }
         let path = self.data_dir().join("tokens").join(audience.name());
         fs::read_to_string(path).expect("a generated token").trim().to_owned()
     }
