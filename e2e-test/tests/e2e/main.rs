@@ -11,6 +11,7 @@ mod crashes;
 mod crashes_of_uploads;
 mod https;
 mod identity;
+mod login;
 mod notifications;
 mod outages;
 mod rabbitmq;
