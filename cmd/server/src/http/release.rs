@@ -66,14 +66,16 @@ fn read(mut fields: Fields, headers: &HeaderMap, caller: &Caller) -> Result<Rele
     })
 }
 
-/// Who acts, as the caller says. Callers may leave it out; then it is who they logged in as, and of
-/// those with a static token all that is known is that they use hamctl.
+/// Who acts: whom an identity provider vouches for, else whom the caller names. Of those with a static
+/// token who name nobody all that is known is that they use hamctl.
 pub(super) fn actor(name: &str, email: &str, caller: &Caller) -> Person {
-    let person = Person::new(name, email);
-    if person.is_unknown() {
-        Person::new(caller.subject().unwrap_or(Audience::Hamctl.name()), "")
-    } else {
-        person
+    let named = Person::new(name, email);
+    match caller.subject() {
+        // A name may be shown beside one's own address.
+        Some(subject) if named.email().eq_ignore_ascii_case(subject) => named,
+        Some(subject) => Person::new(subject, subject),
+        None if named.is_unknown() => Person::new(Audience::Hamctl.name(), ""),
+        None => named,
     }
 }
 
@@ -139,10 +141,11 @@ mod tests {
     }
 
     #[test]
-    fn without_a_person_the_subject_of_the_token_released() {
+    fn whom_an_identity_provider_vouches_for_released_whatever_the_request_says() {
         let caller = Caller { login: Login::Subject("jane@x.io".into()), audiences: vec![Audience::Hamctl] };
-        assert_eq!(actor("", "", &caller), Person::new("jane@x.io", ""));
-        assert_eq!(actor("Joe", "", &caller), Person::new("Joe", ""));
+        assert_eq!(actor("", "", &caller), Person::new("jane@x.io", "jane@x.io"));
+        assert_eq!(actor("Joe", "joe@x.io", &caller), Person::new("jane@x.io", "jane@x.io"));
+        assert_eq!(actor("Jane", "Jane@x.io", &caller), Person::new("Jane", "Jane@x.io"));
     }
 
     #[test]
