@@ -27,6 +27,7 @@ use crate::{
         load::{Client, Load, Told},
     },
     harness::{Audience, History, LONG, Order, Server, Setup, answer, until},
+    walkthrough::retry_and_drop,
 };
 
 const CLIENTS: usize = 4;
@@ -48,6 +49,14 @@ fn flags(port: u16, virtual_host: &str) -> Vec<String> {
 async fn server(origin: &Origin, flags: &[String], artifacts_of: Option<&Server>) -> Server {
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
     Server::start_with(origin, &Setup { flags: &flags, artifacts_of, ..Setup::default() }).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_retries_and_drops_what_failed_for_good() {
+    let origin = Origin::new();
+    let rabbitmq = RabbitMq::shared().await;
+    let flags = flags(rabbitmq.port(), &rabbitmq.virtual_host().await);
+    retry_and_drop(&origin, &server(&origin, &flags, None).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -215,11 +215,15 @@ async fn programs_say_what_is_wrong_and_end_with_1_or_2() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_operator_retries_and_drops_what_failed_for_good() {
     let origin = Origin::new();
-    let server = Server::start(&origin).await;
+    retry_and_drop(&origin, &Server::start(&origin).await).await;
+}
+
+/// What an operator does with dead events, whatever the broker.
+pub(crate) async fn retry_and_drop(origin: &Origin, server: &Server) {
     let kustomization = |path| Content { path, executable: false, bytes: KUSTOMIZATION.as_bytes() };
     let files = [kustomization("dev/one.yaml"), kustomization("dev/two.yaml")];
     server.push(&Artifact::of_files("svc", "master-1-2", &files)).await;
-    let desk = Desk::at(&server);
+    let desk = Desk::at(server);
     let events = async |what: &str| {
         let base = format!("--http-base-url {} --data-dir {}", server.url(""), server.data_dir().display());
         desk.types(&format!("server events {what} {base}")).await
@@ -240,7 +244,7 @@ async fn an_operator_retries_and_drops_what_failed_for_good() {
     server.push(&Artifact::of_files("svc", "master-1-2", &files[..1])).await;
     assert_eq!(events(&format!("retry {id}")).await.ok(), format!("[✓] Event {id} is in the queue again\n"));
     server.drained().await;
-    History::of(&origin).commit_of(id.parse().expect("a UUID"));
+    History::of(origin).commit_of(id.parse().expect("a UUID"));
     assert_eq!(origin.file("clusters/dev/dev/svc.yaml").expect("it is there"), KUSTOMIZATION.as_bytes());
 
     server.push(&Artifact::of_files("svc", "master-1-3", &files)).await;
