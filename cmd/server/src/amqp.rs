@@ -55,13 +55,13 @@ pub(crate) struct AmqpFlags {
     #[arg(long, default_value_t = 500, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..))]
     amqp_prefetch: u16,
     /// How long connecting to RabbitMQ and logging in may take
-    #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "10s", value_name = "DURATION", value_parser = humantime::parse_duration)]
     amqp_connection_timeouts: Duration,
     /// How long declaring exchange and queues may take
-    #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "10s", value_name = "DURATION", value_parser = humantime::parse_duration)]
     amqp_init_timeouts: Duration,
     /// The longest pause between two attempts to connect
-    #[arg(long, default_value = "5s", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "5s", value_name = "DURATION", value_parser = humantime::parse_duration)]
     amqp_reconnection_timeouts: Duration,
 }
 

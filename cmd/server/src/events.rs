@@ -26,7 +26,7 @@ pub(crate) struct EventsFlags {
     )]
     http_base_url: Url,
     /// How long one request may take
-    #[arg(long, global = true, default_value = "30s", value_parser = humantime::parse_duration)]
+    #[arg(long, global = true, default_value = "30s", value_name = "DURATION", value_parser = humantime::parse_duration)]
     http_timeout: Duration,
     /// Token of hamctl; the first of several [default: the one that the server generated in its data directory]
     #[arg(long, global = true, env = "HAMCTL_AUTH_TOKEN", hide_env_values = true, value_name = "TOKEN")]

@@ -29,13 +29,13 @@ pub(crate) struct StartFlags {
     #[arg(long, env = "HTTP_PORT", default_value_t = 8080)]
     pub(crate) http_port: u16,
     /// How long a request may take
-    #[arg(long, default_value = "20s", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "20s", value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub(crate) timeout: Duration,
     /// Where clients reach this server, for the upload URLs it hands out [default: this machine's port]
     #[arg(long, env = "EXTERNAL_URL", value_parser = release_client::parse_base_url)]
     pub(crate) external_url: Option<Url>,
     /// How long requests and releases in flight may take to finish when the server is told to stop
-    #[arg(long, default_value = "25s", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "25s", value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub(crate) shutdown_timeout: Duration,
     /// Directory of all that the server keeps on disk: the copy of the config repository, artifacts,
     /// accepted events, generated tokens
@@ -163,10 +163,10 @@ pub(crate) struct GitFlags {
     #[arg(long, value_name = "FILES", value_delimiter = ',')]
     git_gpg_key_import_paths: Vec<PathBuf>,
     /// How often the remote is asked for commits of others
-    #[arg(long, default_value = "30s", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "30s", value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub(crate) git_poll_interval: Duration,
     /// How long one push or fetch may take
-    #[arg(long, default_value = "30s", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "30s", value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub(crate) git_timeout: Duration,
     /// The most pushes in a minute, for remotes that limit them; 0 is no limit
     #[arg(long, default_value_t = 0, value_name = "COUNT")]

@@ -33,6 +33,7 @@ pub struct RabbitMq {
     ports: Ports,
     http: Client,
     hosts: AtomicUsize,
+    making_hosts: tokio::sync::Mutex<()>,
     _names: Guarded,
     server: Option<Guarded>,
 }
@@ -64,6 +65,7 @@ impl RabbitMq {
             ports,
             http,
             hosts: AtomicUsize::new(0),
+            making_hosts: tokio::sync::Mutex::default(),
             _names: Guarded::spawn(&names),
             server: None,
         };
@@ -119,11 +121,26 @@ impl RabbitMq {
 
     /// A new virtual host: nobody else's queues are in it.
     pub async fn virtual_host(&self) -> String {
-        let name = format!("test-{}", self.hosts.fetch_add(1, Ordering::Relaxed));
-        self.put(&format!("vhosts/{name}"), json!({})).await;
-        let all = json!({"configure": ".*", "write": ".*", "read": ".*"});
-        self.put(&format!("permissions/{name}/{USER}"), all).await;
-        name
+        // Of several that are made at the same time, RabbitMQ now and then starts one not or not for long.
+        let _turn = self.making_hosts.lock().await;
+        for _ in 0..5 {
+            let name = format!("test-{}", self.hosts.fetch_add(1, Ordering::Relaxed));
+            self.put(&format!("vhosts/{name}"), json!({})).await;
+            let all = json!({"configure": ".*", "write": ".*", "read": ".*"});
+            self.put(&format!("permissions/{name}/{USER}"), all).await;
+            if self.is_running(&name).await {
+                return name;
+            }
+        }
+        panic!("RabbitMQ starts no virtual host");
+    }
+
+    async fn is_running(&self, virtual_host: &str) -> bool {
+        let url = format!("http://127.0.0.1:{}/api/vhosts/{virtual_host}", self.ports.management);
+        let answer = self.http.get(url).basic_auth(USER, Some(PASSWORD)).send().await;
+        let Ok(host) = answer.expect("RabbitMQ answers").json::<Value>().await else { return false };
+        let states = host["cluster_state"].as_object();
+        states.is_some_and(|states| !states.is_empty() && states.values().all(|state| state == "running"))
     }
 
     /// As somebody else would, who chose other arguments.

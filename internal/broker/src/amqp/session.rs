@@ -31,14 +31,21 @@ pub(super) enum SessionError {
     Slow(Duration),
     #[error("exchange and queues were not declared within {} s", .0.as_secs())]
     SlowSetUp(Duration),
-    #[error(transparent)]
-    Amqp(#[from] lapin::Error),
+    /// Its text has its cause in it.
+    #[error("{0}")]
+    Amqp(lapin::Error),
     #[error("no queue is bound to the exchange any more")]
     Unroutable,
     #[error("RabbitMQ refused to store the event")]
     Refused,
     #[error("the consumer was cancelled: was the queue deleted?")]
     Cancelled,
+}
+
+impl From<lapin::Error> for SessionError {
+    fn from(error: lapin::Error) -> Self {
+        Self::Amqp(error)
+    }
 }
 
 /// Two connections, because RabbitMQ stops to listen to one that publishes while
