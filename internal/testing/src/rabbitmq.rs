@@ -137,8 +137,10 @@ impl RabbitMq {
 
     async fn is_running(&self, virtual_host: &str) -> bool {
         let url = format!("http://127.0.0.1:{}/api/vhosts/{virtual_host}", self.ports.management);
-        let answer = self.http.get(url).basic_auth(USER, Some(PASSWORD)).send().await;
-        let Ok(host) = answer.expect("RabbitMQ answers").json::<Value>().await else { return false };
+        let Ok(answer) = self.http.get(url).basic_auth(USER, Some(PASSWORD)).send().await else {
+            return false;
+        };
+        let Ok(host) = answer.json::<Value>().await else { return false };
         let states = host["cluster_state"].as_object();
         states.is_some_and(|states| !states.is_empty() && states.values().all(|state| state == "running"))
     }
