@@ -126,7 +126,7 @@ impl Sshd {
     /// Ends it, and all of its connections with what they run.
     pub fn stop(&mut self) {
         let Some(mut child) = self.child.take() else { return };
-        let connections = descendants(child.id());
+        let connections = connections(child.id());
         kill(&[child.id()]);
         let _ = child.wait();
         kill(&connections);
@@ -134,7 +134,7 @@ impl Sshd {
 
     /// Ends all connections. New ones are accepted.
     pub fn cut_connections(&self) {
-        kill(&descendants(self.child.as_ref().expect("it runs").id()));
+        kill(&connections(self.child.as_ref().expect("it runs").id()));
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -170,6 +170,14 @@ fn descendants(process: u32) -> Vec<u32> {
         next += 1;
     }
     found.split_off(1)
+}
+
+/// Those of ssh alone: git notices that the connection is gone, and removes its locks.
+fn connections(server: u32) -> Vec<u32> {
+    let is_ssh = |process: &u32| {
+        fs::read_to_string(format!("/proc/{process}/comm")).is_ok_and(|name| name.starts_with("sshd"))
+    };
+    descendants(server).into_iter().filter(is_ssh).collect()
 }
 
 fn kill(processes: &[u32]) {
