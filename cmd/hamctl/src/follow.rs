@@ -104,6 +104,7 @@ mod tests {
                 queue_position,
                 commit: None,
                 message: message.map(str::to_owned),
+                rollout: None,
             };
             assert_eq!(stage(&status), expected);
         }

@@ -1,8 +1,11 @@
 //! What this platform adds to the compatible surface, under `/api/v1/`.
 
 use chrono::{DateTime, Utc};
+use release_core::rollout::Phase;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+use crate::Environment;
 
 /// How far an accepted release has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +48,103 @@ pub struct ReleaseStatus {
     /// Why it waits or failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// What became of it in the cluster; only when released and while no later release
+    /// to the same place has been.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<Rollout>,
+}
+
+/// What became of a release in the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rollout {
+    pub state: RolloutState,
+    /// When it came into this state.
+    pub since: DateTime<Utc>,
+    /// Replicas of this release that are available, of all its workloads.
+    pub available: i32,
+    /// Replicas that there should be.
+    pub desired: i32,
+    /// The first error, in the cluster's own words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// How far a release has come in its cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RolloutState {
+    /// On the remote; the cluster does not have it yet, or nobody tells.
+    Released,
+    /// The cluster has it; no replica of it is available yet.
+    Applying,
+    /// Some replicas are available.
+    Running,
+    /// All of them are.
+    Healthy,
+    /// The cluster told of an error, and of nothing better since.
+    Failed,
+}
+
+/// `GET /api/v1/status`: `GET /status` with what is true in the clusters.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct StatusResponse {
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub default_namespaces: bool,
+    pub environments: Vec<EnvironmentStatus>,
+}
+
+/// What should run in one environment, and what does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EnvironmentStatus {
+    #[serde(flatten)]
+    pub environment: Environment,
+    /// `None` when nothing is released there, or no daemon has ever told of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<Rollout>,
+    /// Of the service, as the daemon has told of them last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub workloads: Vec<WorkloadStatus>,
+}
+
+/// One workload in the cluster, compared with the config repository.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkloadStatus {
+    pub kind: String,
+    pub namespace: String,
+    pub name: String,
+    pub truth: Truth,
+    /// What differs from the config repository, in a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub difference: Option<String>,
+    /// Empty when it is missing.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub artifact_id: String,
+    pub available: i32,
+    pub desired: i32,
+    /// `None` when it is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<Phase>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// How a workload compares with the config repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Truth {
+    InSync,
+    /// The cluster has an older release still.
+    Pending,
+    /// Somebody changed it by hand.
+    Drifted,
+    /// The config repository has it, the cluster does not.
+    Missing,
+    /// The cluster has it, the config repository does not.
+    Unknown,
 }
 
 /// `GET /api/v1/environments`

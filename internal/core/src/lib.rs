@@ -10,6 +10,7 @@ pub mod intent;
 pub mod name;
 pub mod person;
 pub mod policy;
+pub mod rollout;
 mod secret;
 
 pub use artifact::Spec;

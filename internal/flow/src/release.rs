@@ -135,6 +135,7 @@ impl Flow {
             queue_position: None,
             commit: Some(commit.id.to_string()),
             message: None,
+            rollout: None,
         }))
     }
 
@@ -168,6 +169,7 @@ impl Flow {
                 queue_position: None,
                 commit: None,
                 message: Some(dead.reason),
+                rollout: None,
             })
         }))
     }

@@ -80,6 +80,7 @@ impl Tracked {
             queue_position: None,
             commit: None,
             message: None,
+            rollout: None,
         };
         Self { status, number, is_taken: false, offers: 0 }
     }

@@ -1,0 +1,3 @@
+//! Tells the server what happens to releases in a cluster.
+
+fn main() {}

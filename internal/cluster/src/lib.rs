@@ -1,0 +1,3 @@
+//! What runs in a Kubernetes cluster. The only crate that names Kubernetes.
+
+pub use kube::Client;
