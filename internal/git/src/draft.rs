@@ -1,5 +1,7 @@
 //! Commits that are not written yet: trees spliced in memory, one commit on top of the other.
 
+mod notes;
+
 use std::{collections::HashMap, collections::hash_map::Entry, sync::Arc};
 
 use bytes::Bytes;
@@ -123,6 +125,19 @@ impl<'a> Draft<'a> {
         if root == self.root {
             return Ok(None);
         }
+        self.commit_root(root, edit, committer, time, release_id, signer).map(Some)
+    }
+
+    /// Adds one commit of these files, whose author and message are the edit's.
+    fn commit_root(
+        &mut self,
+        root: Option<ObjectId>,
+        edit: &Edit,
+        committer: &Person,
+        time: i64,
+        release_id: Option<Uuid>,
+        signer: Option<&Signer>,
+    ) -> Result<ObjectId, DraftError> {
         let tree = match root {
             Some(root) => root,
             None => self.write_tree(&[], None),
@@ -138,7 +153,7 @@ impl<'a> Draft<'a> {
         self.root = root;
         self.tip = Some(id);
         self.commits.push(DraftedCommit { id, message: edit.message.clone(), release_id });
-        Ok(Some(id))
+        Ok(id)
     }
 
     /// The objects of all commits, and the commits, oldest first.

@@ -11,6 +11,7 @@ mod failure;
 mod health;
 mod history;
 mod maintenance;
+mod note;
 mod object;
 mod pack;
 mod process;
@@ -25,6 +26,7 @@ mod tree;
 mod writer;
 
 pub use draft::{Edit, File, Operation};
+pub use note::{Note, NotePlanner, Noted};
 pub use object::ObjectId;
 pub use remote::{Credentials, RemoteOptions};
 pub use repository::{ConfigRepository, Options};

@@ -26,10 +26,10 @@ pub(crate) enum Receiver {
     Ssh { host: String, port: Option<u16>, repository: String },
 }
 
-/// Moves one branch of the remote.
+/// Moves one reference of the remote.
 pub(crate) struct Update<'a> {
     pub(crate) reference: &'a str,
-    /// Where the branch has to be now; `None` for a new one.
+    /// Where it has to be now; `None` for a new one.
     pub(crate) old: Option<ObjectId>,
     pub(crate) new: ObjectId,
     /// All that is in the new commits and not in `old`.
@@ -86,7 +86,7 @@ impl Receiver {
         Some(Self::Ssh { host, port, repository })
     }
 
-    /// Moves the branch, or nothing at all. An error means that this is not known.
+    /// Moves the reference, or nothing at all. An error means that this is not known.
     /// What is still running on the remote then, such as hooks that only tell
     /// others of the push, is given back.
     pub(crate) fn push(&self, git: &Git<'_>, update: &Update<'_>) -> Result<(Pushed, Running), GitError> {
@@ -118,7 +118,7 @@ fn exchange(running: &mut Running, update: &Update<'_>) -> io::Result<Pushed> {
     if remote.tip != update.old {
         // Nothing is asked for.
         input.write_all(FLUSH)?;
-        return Ok(Pushed::Refused("the branch is elsewhere".to_owned()));
+        return Ok(Pushed::Refused("the reference is elsewhere".to_owned()));
     }
     send(&mut input, update, &remote)?;
     drop(input);

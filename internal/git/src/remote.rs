@@ -12,10 +12,12 @@ use std::{
 use crate::{
     GitError, ObjectId,
     failure::{KEY_REFUSED, explain},
+    note::NOTES,
     process::{Git, Output, complaint},
     receive_pack::{Receiver, Update},
+    repository::reference,
     ssh::{self, Connection},
-    store::{ObjectStore, reference},
+    store::ObjectStore,
 };
 
 /// Where the config repository is and how to get in.
@@ -51,6 +53,10 @@ impl fmt::Debug for Credentials {
 
 const CANNOT_FETCH: &str = "the config repository cannot be fetched";
 const CANNOT_PUSH: &str = "the config repository cannot be pushed to";
+/// A pattern: `git fetch` fails for a reference that is not there, but not for none that match.
+const SOME_NOTES: &str = "+refs/notes/rollouts*:refs/notes/rollouts*";
+/// How many times longer than a fetch the first one may take.
+const CLONE_TIMEOUTS: u32 = 20;
 
 /// What a push came to, if the remote answered at all.
 #[derive(Debug, PartialEq, Eq)]
@@ -151,7 +157,7 @@ impl Remote {
         }
         arguments.extend(["--", &self.options.url, &target]);
         let action = "the config repository cannot be cloned";
-        let git = self.git(action, parent, self.options.timeout * 20);
+        let git = self.git(action, parent, self.options.timeout * CLONE_TIMEOUTS);
         self.over_connection(|| git.check(&arguments)).map(|_| ())
     }
 
@@ -167,14 +173,16 @@ impl Remote {
         }))
     }
 
-    /// Brings the local branch to where the remote's is, also when that is no
-    /// fast-forward, or removes it when the remote has nothing any more.
+    /// Brings the local branch and notes to where the remote's are, also when that is no
+    /// fast-forward. Removes notes that the remote lacks, and both when it has no commits any more.
     pub(crate) fn fetch(&self, store: &ObjectStore, branch: &str) -> Result<(), GitError> {
+        let reference = &reference(branch);
         let fetched = self.over_connection(|| {
             if self.is_http() {
-                self.fetch_with_porcelain(store.path(), branch)
+                let branch = format!("+{reference}:{reference}");
+                self.fetch_with_porcelain(store.path(), &[&branch, SOME_NOTES], self.options.timeout)
             } else {
-                self.fetch_with_plumbing(store, branch)
+                self.fetch_with_plumbing(store, reference)
             }
         });
         match fetched {
@@ -182,7 +190,8 @@ impl Remote {
             Err(GitError::Remote { reason, .. })
                 if is_missing_branch(&reason) && self.default_branch(store.path())?.is_none() =>
             {
-                store.remove_tip(branch)
+                store.remove_tip(reference)?;
+                store.remove_tip(NOTES)
             }
             result => result,
         }
@@ -194,9 +203,9 @@ impl Remote {
 
     /// `git fetch-pack` starts three processes less than `git fetch`, which checks
     /// again that nothing is missing: a third of the time. It knows no http.
-    fn fetch_with_plumbing(&self, store: &ObjectStore, branch: &str) -> Result<(), GitError> {
-        let reference = reference(branch);
-        let fetched = self.git(CANNOT_FETCH, store.path(), self.options.timeout).check(&[
+    fn fetch_with_plumbing(&self, store: &ObjectStore, reference: &str) -> Result<(), GitError> {
+        let git = self.git(CANNOT_FETCH, store.path(), self.options.timeout);
+        let output = git.run(&[
             "-c",
             // Otherwise the pack is marked as one that must never be repacked.
             "fetch.unpackLimit=0",
@@ -207,36 +216,45 @@ impl Remote {
             // One pack: a year of loose objects would slow every look-up down.
             "--keep",
             &self.fetch_url,
-            &reference,
+            reference,
+            NOTES,
         ])?;
-        let id = fetched.lines().find_map(|line| line.strip_suffix(&reference)?.trim_end().parse().ok());
-        store.set_tip(branch, id.ok_or(GitError::Broken("answer of git fetch-pack"))?)
+        // What the remote has is listed after all went well; the status is that of the rest.
+        let Some(tip) = listed(&output.stdout, reference) else {
+            return Err(GitError::Remote { action: CANNOT_FETCH, reason: explain(&output.stderr) });
+        };
+        store.set_tip(reference, tip)?;
+        match listed(&output.stdout, NOTES) {
+            Some(notes) => store.set_tip(NOTES, notes),
+            None => store.remove_tip(NOTES),
+        }
     }
 
-    fn fetch_with_porcelain(&self, directory: &Path, branch: &str) -> Result<(), GitError> {
-        let reference = reference(branch);
-        self.git(CANNOT_FETCH, directory, self.options.timeout).check(&[
-            "-c",
-            "fetch.unpackLimit=1",
-            "fetch",
-            "--quiet",
-            "--no-tags",
-            "--no-write-fetch-head",
-            "--no-auto-maintenance",
-            "--",
-            &self.options.url,
-            &format!("+{reference}:{reference}"),
-        ])?;
-        Ok(())
+    /// Brings the notes that the remote has at the time of a clone, which may be as many as commits.
+    pub(crate) fn fetch_first_notes(&self, directory: &Path) -> Result<(), GitError> {
+        let timeout = self.options.timeout * CLONE_TIMEOUTS;
+        self.over_connection(|| self.fetch_with_porcelain(directory, &[SOME_NOTES], timeout))
+    }
+
+    fn fetch_with_porcelain(
+        &self,
+        directory: &Path,
+        refspecs: &[&str],
+        timeout: Duration,
+    ) -> Result<(), GitError> {
+        let mut arguments = vec!["-c", "fetch.unpackLimit=1", "fetch", "--quiet", "--no-tags", "--prune"];
+        arguments.extend(["--no-write-fetch-head", "--no-auto-maintenance", "--", &self.options.url]);
+        arguments.extend(refspecs);
+        self.git(CANNOT_FETCH, directory, timeout).check(&arguments).map(|_| ())
     }
 
     /// As [`Remote::push`], for a pack of all that is new; `None` when only `git push` can.
-    /// Returns as soon as the branch has moved: what the remote does after that,
+    /// Returns as soon as the reference has moved: what the remote does after that,
     /// such as telling others, goes on until the next push.
     pub(crate) fn push_pack(
         &self,
         directory: &Path,
-        branch: &str,
+        reference: &str,
         old: Option<ObjectId>,
         new: ObjectId,
         pack: &[u8],
@@ -244,7 +262,7 @@ impl Remote {
         let receiver = self.receiver.as_ref()?;
         self.finish_push();
         let git = self.git(CANNOT_PUSH, directory, self.options.timeout);
-        let update = Update { reference: &reference(branch), old, new, pack };
+        let update = Update { reference, old, new, pack };
         let result = self.over_connection(|| receiver.push(&git, &update));
         Some(result.map(|(pushed, running)| {
             let finishing = std::thread::spawn(move || running.finish());
@@ -261,16 +279,15 @@ impl Remote {
         }
     }
 
-    /// Moves the remote branch from `old` to `new`, or not at all when it is elsewhere.
+    /// Moves a reference of the remote from `old` to `new`, or not at all when it is elsewhere.
     pub(crate) fn push(
         &self,
         directory: &Path,
-        branch: &str,
+        reference: &str,
         old: Option<ObjectId>,
         new: ObjectId,
     ) -> Result<Pushed, GitError> {
-        let reference = reference(branch);
-        // An empty expectation means that the branch must not exist.
+        // An empty expectation means that the reference must not exist.
         let expected = old.map(|old| old.to_string()).unwrap_or_default();
         let arguments = [
             "push",
@@ -301,6 +318,11 @@ fn pushed(output: &Output) -> Result<Pushed, GitError> {
     let details = complaint(&remote_lines(&output.stderr));
     let known = details == complaint("");
     Ok(Pushed::Refused(if known { refusal } else { format!("{refusal}: {details}") }))
+}
+
+/// Where `git fetch-pack` says that a reference of the remote is.
+fn listed(stdout: &str, reference: &str) -> Option<ObjectId> {
+    stdout.lines().find_map(|line| line.strip_suffix(reference)?.strip_suffix(' ')?.parse().ok())
 }
 
 /// As `git fetch` and `git fetch-pack` say it.

@@ -16,6 +16,7 @@ use crate::{
     GitError, ObjectId, RemoteOptions, SigningOptions, Snapshot, Writer,
     health::Health,
     history::{self, History},
+    note::NOTES,
     remote::Remote,
     store::ObjectStore,
 };
@@ -121,27 +122,46 @@ impl Shared {
         self.snapshot.store(Arc::new(snapshot));
     }
 
-    /// Looks where the remote's branch is and publishes a snapshot of it.
+    /// Looks where the remote's branch and notes are and publishes a snapshot of both.
     pub(crate) fn fetch(&self) -> Result<(), GitError> {
-        let result = self
-            .remote
-            .fetch(&self.store, &self.branch)
-            .and_then(|()| self.store.tip(&self.branch))
-            .and_then(|tip| self.advance(tip));
+        let result = self.remote.fetch(&self.store, &self.branch).and_then(|()| self.advance());
         self.health.fetched(result.as_ref().err().map(|error| full_message(error)));
         result
     }
 
-    fn advance(&self, tip: Option<ObjectId>) -> Result<(), GitError> {
+    fn advance(&self) -> Result<(), GitError> {
         let current = self.snapshot();
-        if tip == current.tip() {
+        let (tip, notes) = (self.store.tip(&reference(&self.branch))?, self.store.tip(NOTES)?);
+        if (tip, notes) == (current.tip(), current.notes()) {
             return Ok(());
         }
+        if !continues(&self.store, current.notes(), notes) {
+            warn!(
+                was = current.notes().map(tracing::field::display),
+                is = notes.map(tracing::field::display),
+                "{NOTES} of the config repository was rewritten or deleted by somebody; what it noted before is gone"
+            );
+        }
         let history = advanced_history(&self.store, current.tip(), current.history(), tip)?;
-        self.publish(Snapshot::new(self.store.clone(), tip, history)?);
-        // Somebody's push was accepted, perhaps one of ours whose answer was lost.
-        self.health.pushed();
+        self.publish(Snapshot::new(self.store.clone(), tip, notes, history)?);
+        if tip != current.tip() {
+            // Somebody's push was accepted, perhaps one of ours whose answer was lost.
+            self.health.pushed();
+        }
         Ok(())
+    }
+}
+
+pub(crate) fn reference(branch: &str) -> String {
+    format!("refs/heads/{branch}")
+}
+
+/// Whether nothing of what was known is gone.
+fn continues(store: &ObjectStore, known: Option<ObjectId>, tip: Option<ObjectId>) -> bool {
+    match (known, tip) {
+        (None, _) => true,
+        (Some(known), Some(tip)) => known == tip || store.is_ancestor(known, tip).unwrap_or(false),
+        (Some(_), None) => false,
     }
 }
 
@@ -153,12 +173,7 @@ fn advanced_history(
     history: &History,
     tip: Option<ObjectId>,
 ) -> Result<History, GitError> {
-    let continues = match (known, tip) {
-        (None, _) => true,
-        (Some(known), Some(tip)) => known == tip || store.is_ancestor(known, tip).unwrap_or(false),
-        (Some(_), None) => false,
-    };
-    if !continues {
+    if !continues(store, known, tip) {
         warn!(
             was = known.map(tracing::field::display),
             is = tip.map(tracing::field::display),
@@ -172,7 +187,7 @@ fn advanced_history(
 }
 
 fn indexed_snapshot(store: &Arc<ObjectStore>, branch: &str) -> Result<Snapshot, GitError> {
-    let tip = store.tip(branch)?;
+    let (tip, notes) = (store.tip(&reference(branch))?, store.tip(NOTES)?);
     let history = match history::load(store.path()) {
         Some((known, history)) => advanced_history(store, known, &history, tip)?,
         None => {
@@ -181,7 +196,7 @@ fn indexed_snapshot(store: &Arc<ObjectStore>, branch: &str) -> Result<Snapshot, 
             history
         }
     };
-    Snapshot::new(store.clone(), tip, history)
+    Snapshot::new(store.clone(), tip, notes, history)
 }
 
 /// The file that marks a complete copy and says what it is a copy of.
@@ -214,6 +229,7 @@ fn clone_copy(directory: &Path, remote: &Remote, branch: Option<&str>) -> Result
     remove_directory(&unfinished)?;
     info!(repository = remote.display_url(), "cloning the config repository");
     remote.clone_to(&unfinished, branch)?;
+    remote.fetch_first_notes(&unfinished)?;
     fs::write(unfinished.join(MARKER), marker(remote.url())).map_err(GitError::io(&unfinished))?;
     fs::rename(&unfinished, directory).map_err(GitError::io(directory))
 }
@@ -243,7 +259,7 @@ fn open_copy(
             Ok(None) | Err(_) => head_branch(directory)?,
         },
     };
-    if let Some(tip) = store.tip(&branch)? {
+    if let Some(tip) = store.tip(&reference(&branch))? {
         store.commit(tip)?;
     }
     Ok((store, branch))

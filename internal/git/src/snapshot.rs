@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::{
     GitError, ObjectId,
     history::History,
+    note,
     object::CommitData,
     store::{ObjectStore, Objects},
     tree::{self, Mode},
@@ -24,6 +25,7 @@ struct Inner {
     store: Arc<ObjectStore>,
     tip: Option<ObjectId>,
     root: Option<ObjectId>,
+    notes: Option<ObjectId>,
     history: History,
 }
 
@@ -63,10 +65,11 @@ impl Snapshot {
     pub(crate) fn new(
         store: Arc<ObjectStore>,
         tip: Option<ObjectId>,
+        notes: Option<ObjectId>,
         history: History,
     ) -> Result<Self, GitError> {
         let root = tip.map(|tip| store.commit(tip)).transpose()?.map(|commit| commit.tree);
-        Ok(Self { inner: Arc::new(Inner { store, tip, root, history }) })
+        Ok(Self { inner: Arc::new(Inner { store, tip, root, notes, history }) })
     }
 
     /// The commit; `None` while the repository has none.
@@ -100,6 +103,11 @@ impl Snapshot {
         self.history().commit_of(release_id).map(|id| self.release_commit(id)).transpose()
     }
 
+    /// The note of a commit, which is not looked for; `None` when it has none.
+    pub fn note(&self, commit: ObjectId) -> Result<Option<String>, GitError> {
+        note::read(&*self.inner.store, self.notes_root()?, commit)
+    }
+
     fn release_commit(&self, id: ObjectId) -> Result<ReleaseCommit, GitError> {
         let CommitData { parent, committer, time, message, .. } = self.inner.store.commit(id)?;
         let message = ReleaseMessage::parse(&message).ok_or(GitError::Broken("history index"))?;
@@ -112,6 +120,23 @@ impl Snapshot {
 
     pub(crate) fn root(&self) -> Option<ObjectId> {
         self.inner.root
+    }
+
+    /// The same files and releases with other notes.
+    pub(crate) fn with_notes(&self, notes: ObjectId) -> Self {
+        let Inner { store, tip, root, history, .. } = &*self.inner;
+        let (store, history) = (store.clone(), history.clone());
+        Self { inner: Arc::new(Inner { store, tip: *tip, root: *root, notes: Some(notes), history }) }
+    }
+
+    /// The newest commit of notes; `None` while there are none.
+    pub(crate) fn notes(&self) -> Option<ObjectId> {
+        self.inner.notes
+    }
+
+    /// Read when it is asked for: notes that somebody broke must not stand in the way of files.
+    pub(crate) fn notes_root(&self) -> Result<Option<ObjectId>, GitError> {
+        self.notes().map(|tip| Ok(self.inner.store.commit(tip)?.tree)).transpose()
     }
 }
 

@@ -112,23 +112,21 @@ impl ObjectStore {
         self.with(|repository| Ok(CommitData::from(&repository.find_commit(id.into())?)))
     }
 
-    /// The commit that the branch points at; `None` for a branch without commits.
-    pub(crate) fn tip(&self, branch: &str) -> Result<Option<ObjectId>, GitError> {
-        self.with(|repository| match repository.refname_to_id(&reference(branch)) {
+    /// The commit that `refs/…` points at; `None` when there is no such reference.
+    pub(crate) fn tip(&self, reference: &str) -> Result<Option<ObjectId>, GitError> {
+        self.with(|repository| match repository.refname_to_id(reference) {
             Ok(id) => Ok(Some(id.into())),
             Err(error) if error.code() == git2::ErrorCode::NotFound => Ok(None),
             Err(error) => Err(error),
         })
     }
 
-    pub(crate) fn set_tip(&self, branch: &str, tip: ObjectId) -> Result<(), GitError> {
-        self.with(|repository| {
-            repository.reference(&reference(branch), tip.into(), true, "pushed").map(|_| ())
-        })
+    pub(crate) fn set_tip(&self, reference: &str, tip: ObjectId) -> Result<(), GitError> {
+        self.with(|repository| repository.reference(reference, tip.into(), true, "pushed").map(|_| ()))
     }
 
-    pub(crate) fn remove_tip(&self, branch: &str) -> Result<(), GitError> {
-        self.with(|repository| match repository.find_reference(&reference(branch)) {
+    pub(crate) fn remove_tip(&self, reference: &str) -> Result<(), GitError> {
+        self.with(|repository| match repository.find_reference(reference) {
             Ok(mut found) => found.delete(),
             Err(error) if error.code() == git2::ErrorCode::NotFound => Ok(()),
             Err(error) => Err(error),
@@ -138,10 +136,6 @@ impl ObjectStore {
     pub(crate) fn is_ancestor(&self, old: ObjectId, new: ObjectId) -> Result<bool, GitError> {
         self.with(|repository| repository.graph_descendant_of(new.into(), old.into()))
     }
-}
-
-pub(crate) fn reference(branch: &str) -> String {
-    format!("refs/heads/{branch}")
 }
 
 impl Objects for ObjectStore {

@@ -5,6 +5,8 @@
 //! it runs again on what is there now; nothing is ever merged. An answer is
 //! given only after the remote has accepted the push.
 
+mod notes;
+
 use std::{
     collections::{HashMap, VecDeque},
     panic::{AssertUnwindSafe, catch_unwind},
@@ -23,13 +25,15 @@ use tokio::sync::oneshot;
 use tracing::{debug, error, warn};
 use uuid::Uuid;
 
+use self::notes::{PendingNote, WaitingNotes};
 use crate::{
-    Edit, GitError, ObjectId, Options, Snapshot, Tree,
+    Edit, GitError, Note, Noted, ObjectId, Options, Snapshot, Tree,
     draft::{Draft, DraftError, DraftedCommit},
     maintenance::Maintenance,
+    note::NOTES,
     pack::FinishedPack,
     remote::Pushed,
-    repository::Shared,
+    repository::{Shared, reference},
     signing::Signer,
 };
 
@@ -129,6 +133,7 @@ struct WriterThread {
 
 enum Request {
     Change(Pending),
+    Note(PendingNote),
     Fetch(oneshot::Sender<Result<(), String>>),
 }
 
@@ -150,6 +155,8 @@ impl Writer {
             committer: options.committer.clone(),
             signer: options.signing.clone().map(Signer::new),
             poll_interval: options.poll_interval,
+            poll_at: Instant::now(),
+            notes: WaitingNotes::default(),
             pace: Pace::new(options.max_pushes_per_minute),
             on_push: options.on_push.clone(),
         };
@@ -169,6 +176,13 @@ impl Writer {
     /// Writes a change and waits until the remote has it.
     pub async fn write(&self, change: Change) -> Result<Outcome, WriteError> {
         self.announce().write(change).await
+    }
+
+    /// Writes a note and waits until the remote has it. Releases go first. Many notes share a commit.
+    pub async fn note(&self, note: Note) -> Result<Noted, WriteError> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Request::Note(PendingNote { note, answer }))?;
+        answered.await.unwrap_or_else(|_| Err(broke()))
     }
 
     /// Looks at the remote now and waits until the newest snapshot is of what is there.
@@ -203,10 +217,13 @@ impl Announced {
         self.writer.send(Request::Change(Pending { change, answer }))?;
         // It is there now; nobody has to wait for it.
         drop(self);
-        // An orderly end answers everything: only a panic drops an answer.
-        let broke = "writing to the config repository broke; the log has the cause";
-        answered.await.unwrap_or_else(|_| Err(WriteError::Unavailable(broke.to_owned())))
+        answered.await.unwrap_or_else(|_| Err(broke()))
     }
+}
+
+/// An orderly end answers everything: only a panic drops an answer.
+fn broke() -> WriteError {
+    WriteError::Unavailable("writing to the config repository broke; the log has the cause".to_owned())
 }
 
 impl Drop for Announced {
@@ -226,6 +243,9 @@ struct Worker {
     committer: Person,
     signer: Option<Signer>,
     poll_interval: Duration,
+    /// When the remote is looked at if nothing else is done there before.
+    poll_at: Instant,
+    notes: WaitingNotes,
     pace: Pace,
     on_push: Arc<dyn Fn(usize) + Send + Sync>,
     maintenance: Maintenance,
@@ -233,6 +253,29 @@ struct Worker {
 
 /// A change with what the draft made of it.
 type Drafted = (Pending, Result<Outcome, WriteError>);
+
+/// What a push goes to.
+#[derive(Clone, Copy)]
+enum Target {
+    Branch,
+    Notes,
+}
+
+impl Target {
+    fn reference(self, shared: &Shared) -> String {
+        match self {
+            Self::Branch => reference(&shared.branch),
+            Self::Notes => NOTES.to_owned(),
+        }
+    }
+
+    fn tip(self, snapshot: &Snapshot) -> Option<ObjectId> {
+        match self {
+            Self::Branch => snapshot.tip(),
+            Self::Notes => snapshot.notes(),
+        }
+    }
+}
 
 /// What a push of a draft came to.
 enum Delivery {
@@ -245,28 +288,39 @@ enum Delivery {
 
 impl Worker {
     fn run(&mut self, requests: &Receiver<Request>) {
+        self.poll_at = Instant::now() + self.idle_time();
         loop {
-            match requests.recv_timeout(self.idle_time()) {
-                Ok(first) => self.serve_or_survive(first, requests),
-                Err(RecvTimeoutError::Timeout) => {
-                    // Failures are noted as problems.
-                    let _ = self.shared.fetch();
-                    let _ = self.check_signer();
+            let (now, notes_at) = (Instant::now(), self.notes_at());
+            let until = notes_at.map_or(self.poll_at, |at| at.min(self.poll_at));
+            match requests.recv_timeout(until.saturating_duration_since(now)) {
+                Ok(Request::Note(note)) => self.notes.push(note),
+                Ok(first) => self.survive(|worker| worker.serve(first, requests)),
+                Err(RecvTimeoutError::Timeout) if notes_at.is_some_and(|at| at <= self.poll_at) => {
+                    self.survive(Self::write_notes);
                 }
+                Err(RecvTimeoutError::Timeout) => self.poll(),
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             self.maintenance.tick();
         }
+        self.survive(Self::write_last_notes);
         self.shared.remote.finish_push();
         self.maintenance.finish();
         self.shared.remote.disconnect();
     }
 
     /// A bug that one change meets must not end the writing of all others.
-    fn serve_or_survive(&mut self, first: Request, requests: &Receiver<Request>) {
-        if catch_unwind(AssertUnwindSafe(|| self.serve(first, requests))).is_err() {
+    fn survive(&mut self, write: impl FnOnce(&mut Self)) {
+        if catch_unwind(AssertUnwindSafe(|| write(self))).is_err() {
             error!("writing to the config repository panicked; those who waited try again");
         }
+    }
+
+    /// Failures are noted as problems.
+    fn poll(&mut self) {
+        let _ = self.shared.fetch();
+        let _ = self.check_signer();
+        self.poll_at = Instant::now() + self.idle_time();
     }
 
     /// Also while nobody writes, so that a key that has expired is known before.
@@ -296,6 +350,7 @@ impl Worker {
         while let Some(request) = next {
             match request {
                 Request::Change(pending) => changes.push(pending),
+                Request::Note(pending) => self.notes.push(pending),
                 Request::Fetch(answer) => fetches.push(answer),
             }
             next = if changes.len() < MAX_BATCH { self.next_request(requests, turn, deadline) } else { None };
@@ -309,6 +364,7 @@ impl Worker {
         if !changes.is_empty() {
             self.write(changes);
         }
+        self.poll_at = Instant::now() + self.idle_time();
     }
 
     /// What waits already, comes before a push is due, or comes before the
@@ -355,8 +411,10 @@ impl Worker {
             let drafted = self.draft(&snapshot, &mut draft, &mut waiting);
             let delivery = if draft.new_tip().is_some() {
                 self.deliver(&snapshot, draft)
+            } else if drafted.iter().all(|(_, result)| matches!(result, Ok(Outcome::Committed(_)))) {
+                Delivery::Done
             } else {
-                self.confirm(&snapshot, &drafted)
+                self.confirm(Target::Branch, &snapshot)
             };
             if !matches!(delivery, Delivery::Moved) {
                 attempts = 0;
@@ -459,13 +517,10 @@ impl Worker {
 
     /// Nothing is to be pushed, and no push will tell whether the files that say so are still
     /// the remote's.
-    fn confirm(&self, base: &Snapshot, drafted: &[Drafted]) -> Delivery {
-        if drafted.iter().all(|(_, result)| matches!(result, Ok(Outcome::Committed(_)))) {
-            return Delivery::Done;
-        }
+    fn confirm(&self, target: Target, base: &Snapshot) -> Delivery {
         match self.shared.fetch() {
             Err(error) => Delivery::Unavailable(full_message(&error)),
-            Ok(()) if self.shared.snapshot().tip() == base.tip() => Delivery::Done,
+            Ok(()) if target.tip(&self.shared.snapshot()) == target.tip(base) => Delivery::Done,
             Ok(()) => Delivery::Moved,
         }
     }
@@ -475,7 +530,7 @@ impl Worker {
         let (mut pack, commits) = draft.finish();
         let started = Instant::now();
         self.pace.pushed(started);
-        let pushed = self.push(base, tip, &mut pack);
+        let pushed = self.push(Target::Branch, base, tip, &mut pack);
         debug!(commits = commits.len(), seconds = started.elapsed().as_secs_f64(), "pushed");
         match pushed {
             Ok(Pushed::Accepted) => {
@@ -485,51 +540,61 @@ impl Worker {
                     Err(error) => Delivery::Unavailable(full_message(&error)),
                 }
             }
-            Ok(Pushed::Refused(reason)) => self.after_refusal(base, reason),
-            Err(error) => self.after_failure(base, tip, &error),
+            Ok(Pushed::Refused(reason)) => self.after_refusal(Target::Branch, base, reason),
+            Err(error) => self.after_failure(Target::Branch, base, tip, &error),
         }
     }
 
     /// Sends the pack as it is; by `git push` where only that can, or a server does
     /// not talk to us. The objects come into the local copy only when they are, or
     /// may be, on the remote.
-    fn push(&self, base: &Snapshot, tip: ObjectId, pack: &mut FinishedPack) -> Result<Pushed, GitError> {
-        let Shared { remote, store, branch, .. } = &*self.shared;
-        match remote.push_pack(store.path(), branch, base.tip(), tip, pack.bytes()) {
+    fn push(
+        &self,
+        target: Target,
+        base: &Snapshot,
+        tip: ObjectId,
+        pack: &mut FinishedPack,
+    ) -> Result<Pushed, GitError> {
+        let Shared { remote, store, .. } = &*self.shared;
+        let (reference, old) = (&target.reference(&self.shared), target.tip(base));
+        match remote.push_pack(store.path(), reference, old, tip, pack.bytes()) {
             Some(Ok(Pushed::Accepted)) => store.add(pack).map(|()| Pushed::Accepted),
             Some(answer @ (Ok(Pushed::Refused(_)) | Err(GitError::Timeout { .. }))) => answer,
             None | Some(Err(_)) => {
                 store.add(pack)?;
-                remote.push(store.path(), branch, base.tip(), tip)
+                remote.push(store.path(), reference, old, tip)
             }
         }
     }
 
-    /// The push was refused: because the branch is elsewhere, or by a hook.
-    fn after_refusal(&mut self, base: &Snapshot, reason: String) -> Delivery {
+    /// The push was refused: because the reference is elsewhere, or by a hook.
+    fn after_refusal(&mut self, target: Target, base: &Snapshot, reason: String) -> Delivery {
         if let Err(error) = self.shared.fetch() {
             return Delivery::Unavailable(full_message(&error));
         }
-        if self.shared.snapshot().tip() == base.tip() {
+        if target.tip(&self.shared.snapshot()) != target.tip(base) {
+            return Delivery::Moved;
+        }
+        if matches!(target, Target::Branch) {
             self.declines += 1;
             let problem = format!("the config repository's remote declines pushes: {reason}");
             self.shared.health.push_failed(problem);
-            Delivery::Declined(reason)
-        } else {
-            Delivery::Moved
         }
+        Delivery::Declined(reason)
     }
 
     /// The push failed or timed out, and may have arrived all the same.
-    fn after_failure(&self, base: &Snapshot, tip: ObjectId, error: &GitError) -> Delivery {
+    fn after_failure(&self, target: Target, base: &Snapshot, tip: ObjectId, error: &GitError) -> Delivery {
         let reason = full_message(error);
         if self.shared.fetch().is_err() {
             return Delivery::Unavailable(reason);
         }
-        match self.shared.snapshot().tip() {
+        match target.tip(&self.shared.snapshot()) {
             now if now == Some(tip) => Delivery::Done,
-            now if now == base.tip() => {
-                self.shared.health.push_failed(reason.clone());
+            now if now == target.tip(base) => {
+                if matches!(target, Target::Branch) {
+                    self.shared.health.push_failed(reason.clone());
+                }
                 Delivery::Unavailable(reason)
             }
             _ => Delivery::Moved,
@@ -538,14 +603,14 @@ impl Worker {
 
     fn publish(&self, base: &Snapshot, tip: ObjectId, commits: Vec<DraftedCommit>) -> Result<(), GitError> {
         let shared = &self.shared;
-        shared.store.set_tip(&shared.branch, tip)?;
+        shared.store.set_tip(&reference(&shared.branch), tip)?;
         shared.health.pushed();
         (self.on_push)(commits.len());
         let mut history = base.history().clone();
         for commit in commits {
             history.add(commit.id, &commit.message, commit.release_id);
         }
-        shared.publish(Snapshot::new(shared.store.clone(), Some(tip), history)?);
+        shared.publish(Snapshot::new(shared.store.clone(), Some(tip), base.notes(), history)?);
         Ok(())
     }
 }
@@ -570,11 +635,17 @@ fn unix_time() -> i64 {
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
+impl From<GitError> for WriteError {
+    fn from(error: GitError) -> Self {
+        Self::Unavailable(full_message(&error))
+    }
+}
+
 impl From<PlanError> for WriteError {
     fn from(error: PlanError) -> Self {
         match error {
             PlanError::Refused(reason) => Self::Refused(reason),
-            PlanError::Git(error) => Self::Unavailable(full_message(&error)),
+            PlanError::Git(error) => error.into(),
         }
     }
 }
@@ -603,10 +674,19 @@ impl Pace {
 
     /// How long to wait before a push that is due now.
     fn delay(&mut self, now: Instant) -> Duration {
+        self.delay_with(self.max_per_minute, now)
+    }
+
+    /// The same for a push of notes: half of what is allowed is left to releases.
+    fn delay_of_notes(&mut self, now: Instant) -> Duration {
+        self.delay_with(self.max_per_minute.div_ceil(2), now)
+    }
+
+    fn delay_with(&mut self, limit: usize, now: Instant) -> Duration {
         self.recent.retain(|at| *at + MINUTE > now);
-        let is_full = self.max_per_minute > 0 && self.recent.len() >= self.max_per_minute;
-        match self.recent.front() {
-            Some(oldest) if is_full => (*oldest + MINUTE).saturating_duration_since(now),
+        // The one that has to be a minute ago, so that fewer than the limit are left.
+        match self.recent.len().checked_sub(limit) {
+            Some(index) if limit > 0 => (self.recent[index] + MINUTE).saturating_duration_since(now),
             _ => Duration::ZERO,
         }
     }

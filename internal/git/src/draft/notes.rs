@@ -1,0 +1,84 @@
+//! Commits of notes.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use release_core::Person;
+
+use super::{Draft, DraftError, Edit};
+use crate::{
+    GitError, ObjectId,
+    note::{file, subdirectory},
+    signing::Signer,
+    tree::{self, Mode},
+};
+
+/// How many levels of directories are made; git reads any number. With two, a tree
+/// has few entries until there are millions of notes.
+const LEVELS: usize = 2;
+
+/// What is left of a commit's name below some directories, and its note.
+type Named<'n> = (&'n [u8], Bytes);
+
+impl Draft<'_> {
+    /// Sets notes in one commit. The draft has to be of the tree of notes.
+    pub(crate) fn commit_notes(
+        &mut self,
+        notes: &BTreeMap<ObjectId, String>,
+        committer: &Person,
+        time: i64,
+        signer: Option<&Signer>,
+    ) -> Result<(), DraftError> {
+        let names: Vec<String> = notes.keys().map(ToString::to_string).collect();
+        let texts = notes.values().map(|text| Bytes::from(text.clone()));
+        let named: Vec<Named<'_>> = names.iter().map(String::as_bytes).zip(texts).collect();
+        let root = self.with_notes(self.root, 0, &named)?;
+        let message = match notes.len() {
+            1 => "Note on a release\n".to_owned(),
+            count => format!("Notes on {count} releases\n"),
+        };
+        let edit = Edit { message, author: committer.clone(), operations: Vec::new() };
+        self.commit_root(Some(root), &edit, committer, time, None, signer)?;
+        Ok(())
+    }
+
+    /// The tree with each note where it is, or else below `LEVELS` directories.
+    /// Each tree is written once, however many notes it gets.
+    fn with_notes(
+        &mut self,
+        tree: Option<ObjectId>,
+        level: usize,
+        notes: &[Named<'_>],
+    ) -> Result<ObjectId, GitError> {
+        let old = self.tree_or_empty(tree)?;
+        let mut new = old.to_vec();
+        let mut below: BTreeMap<&[u8], Vec<Named<'_>>> = BTreeMap::new();
+        for (name, text) in notes {
+            match below_directory(&old, level, name)? {
+                Some((directory, rest)) => below.entry(directory).or_default().push((rest, text.clone())),
+                None => {
+                    let blob = self.write_blob(text, false, name, &old)?;
+                    new = tree::with_entry(&new, name, Some(blob))?;
+                }
+            }
+        }
+        for (directory, notes) in below {
+            let child = self.with_notes(subdirectory(&old, directory)?, level + 1, &notes)?;
+            new = tree::with_entry(&new, directory, Some((Mode::Directory, child)))?;
+        }
+        Ok(self.write_tree(&new, tree.map(|id| (id, &*old))))
+    }
+}
+
+/// The directory that a note belongs into and its name there; `None` when it belongs into this tree.
+fn below_directory<'n>(
+    tree: &[u8],
+    level: usize,
+    name: &'n [u8],
+) -> Result<Option<(&'n [u8], &'n [u8])>, GitError> {
+    let parts = name.split_at_checked(2).filter(|(_, rest)| !rest.is_empty());
+    let Some((directory, _)) = parts else { return Ok(None) };
+    let is_below = level < LEVELS || subdirectory(tree, directory)?.is_some();
+    let is_here = file(tree, name)?.is_some();
+    Ok(parts.filter(|_| is_below && !is_here))
+}
