@@ -156,9 +156,15 @@ impl<'a> Draft<'a> {
         Ok(id)
     }
 
-    /// The objects of all commits, and the commits, oldest first.
-    pub(crate) fn finish(self) -> (FinishedPack, Vec<DraftedCommit>) {
-        (self.pack.finish(), self.commits)
+    /// The commits of this stack, oldest first. What comes next is on top of another
+    /// commit, and its objects are in the same pack.
+    pub(crate) fn end_stack(&mut self) -> Vec<DraftedCommit> {
+        std::mem::take(&mut self.commits)
+    }
+
+    /// The objects of all commits.
+    pub(crate) fn finish(self) -> FinishedPack {
+        self.pack.finish()
     }
 
     fn apply(

@@ -27,13 +27,11 @@ pub(crate) enum Receiver {
 }
 
 /// Moves one reference of the remote.
-pub(crate) struct Update<'a> {
-    pub(crate) reference: &'a str,
+pub(crate) struct Update {
+    pub(crate) reference: String,
     /// Where it has to be now; `None` for a new one.
     pub(crate) old: Option<ObjectId>,
     pub(crate) new: ObjectId,
-    /// All that is in the new commits and not in `old`.
-    pub(crate) pack: &'a [u8],
 }
 
 /// The longest line of the protocol, in bytes, with its length.
@@ -86,12 +84,18 @@ impl Receiver {
         Some(Self::Ssh { host, port, repository })
     }
 
-    /// Moves the reference, or nothing at all. An error means that this is not known.
+    /// Moves each reference that is where it has to be, and tells of each; the pack has all
+    /// that is in their new commits and not in the old ones. An error means that nothing is known.
     /// What is still running on the remote then, such as hooks that only tell
     /// others of the push, is given back.
-    pub(crate) fn push(&self, git: &Git<'_>, update: &Update<'_>) -> Result<(Pushed, Running), GitError> {
+    pub(crate) fn push(
+        &self,
+        git: &Git<'_>,
+        updates: &[Update],
+        pack: &[u8],
+    ) -> Result<(Vec<Pushed>, Running), GitError> {
         let mut running = self.start(git)?;
-        match exchange(&mut running, update) {
+        match exchange(&mut running, updates, pack) {
             Ok(pushed) => Ok((pushed, running)),
             Err(error) => Err(running.failure(git, &error)),
         }
@@ -111,34 +115,38 @@ impl Receiver {
     }
 }
 
-fn exchange(running: &mut Running, update: &Update<'_>) -> io::Result<Pushed> {
+fn exchange(running: &mut Running, updates: &[Update], pack: &[u8]) -> io::Result<Vec<Pushed>> {
     let (mut input, output) = running.pipes();
     let mut output = output.take(MAX_ANSWER);
-    let remote = read_advertisement(&mut output, update.reference)?;
-    if remote.tip != update.old {
+    let remote = read_advertisement(&mut output, updates)?;
+    let is_in_place = |(update, tip): &(&Update, &Option<ObjectId>)| update.old == **tip;
+    let in_place = updates.iter().zip(&remote.tips).filter(is_in_place);
+    let in_place: Vec<&Update> = in_place.map(|(update, _)| update).collect();
+    let answers = if in_place.is_empty() {
         // Nothing is asked for.
         input.write_all(FLUSH)?;
-        return Ok(Pushed::Refused("the reference is elsewhere".to_owned()));
-    }
-    send(&mut input, update, &remote)?;
-    drop(input);
-    if !remote.has_side_band {
-        return Ok(read_report(&mut output)?.map_or(Pushed::Accepted, Pushed::Refused));
-    }
-    let mut side_band = SideBand { output, report: Vec::new(), said: Vec::new() };
-    let refusal = read_report(&mut side_band)?;
-    Ok(refusal.map_or(Pushed::Accepted, |reason| Pushed::Refused(side_band.with_what_was_said(reason))))
+        Vec::new()
+    } else {
+        send(&mut input, &in_place, &remote, pack)?;
+        drop(input);
+        read_answer(output, &in_place, remote.has_side_band)?
+    };
+    let mut answers = answers.into_iter();
+    let elsewhere = || Pushed::Refused("the reference is elsewhere".to_owned());
+    let answer = |it| if is_in_place(&it) { answers.next().unwrap_or_else(elsewhere) } else { elsewhere() };
+    Ok(updates.iter().zip(&remote.tips).map(answer).collect())
 }
 
 /// What the remote says of itself first.
 struct Advertised {
-    tip: Option<ObjectId>,
+    /// Where the references that are to be moved are, in the same order.
+    tips: Vec<Option<ObjectId>>,
     has_side_band: bool,
     has_quiet: bool,
 }
 
-fn read_advertisement(output: &mut impl Read, reference: &str) -> io::Result<Advertised> {
-    let mut remote = Advertised { tip: None, has_side_band: false, has_quiet: false };
+fn read_advertisement(output: &mut impl Read, updates: &[Update]) -> io::Result<Advertised> {
+    let mut remote = Advertised { tips: vec![None; updates.len()], has_side_band: false, has_quiet: false };
     let mut is_first = true;
     while let Some(line) = read_line(output)? {
         let line = String::from_utf8_lossy(&line);
@@ -153,47 +161,66 @@ fn read_advertisement(output: &mut impl Read, reference: &str) -> io::Result<Adv
             is_first = false;
         }
         if let Some((id, name)) = line.trim_end().split_once(' ')
-            && name == reference
+            && let Some(index) = updates.iter().position(|update| update.reference == name)
         {
-            remote.tip = id.parse().ok();
+            remote.tips[index] = id.parse().ok();
         }
     }
     if is_first { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(remote) }
 }
 
-fn send(input: &mut ChildStdin, update: &Update<'_>, remote: &Advertised) -> io::Result<()> {
-    let zero = "0".repeat(40);
-    let old = update.old.map_or(zero, |old| old.to_string());
-    let mut command = format!("{old} {} {}\0 report-status", update.new, update.reference);
-    for (has, name) in [(remote.has_side_band, " side-band-64k"), (remote.has_quiet, " quiet")] {
-        command.push_str(if has { name } else { "" });
+fn send(input: &mut ChildStdin, updates: &[&Update], remote: &Advertised, pack: &[u8]) -> io::Result<()> {
+    let mut head = Vec::new();
+    for (index, Update { reference, old, new }) in updates.iter().enumerate() {
+        let old = old.map_or_else(|| "0".repeat(40), |old| old.to_string());
+        let mut command = format!("{old} {new} {reference}");
+        if index == 0 {
+            command.push_str("\0 report-status");
+            for (has, name) in [(remote.has_side_band, " side-band-64k"), (remote.has_quiet, " quiet")] {
+                command.push_str(if has { name } else { "" });
+            }
+        }
+        head.extend_from_slice(format!("{:04x}{command}", command.len() + 4).as_bytes());
     }
-    let head = [format!("{:04x}{command}", command.len() + 4).as_bytes(), FLUSH].concat();
+    head.extend_from_slice(FLUSH);
     // The remote may end before it has read everything, and says why.
-    match input.write_all(&head).and_then(|()| input.write_all(update.pack)) {
+    match input.write_all(&head).and_then(|()| input.write_all(pack)) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
         _ => Ok(()),
     }
 }
 
-/// `unpack ok` and `ok <reference>`: `None`. `ng <reference> <reason>` or so: the reason.
-fn read_report(report: &mut impl Read) -> io::Result<Option<String>> {
-    let mut refusal = None;
-    let mut is_accepted = false;
+fn read_answer(mut output: impl Read, updates: &[&Update], has_side_band: bool) -> io::Result<Vec<Pushed>> {
+    if !has_side_band {
+        let refusals = read_report(&mut output, updates)?.into_iter();
+        return Ok(refusals.map(|refusal| refusal.map_or(Pushed::Accepted, Pushed::Refused)).collect());
+    }
+    let mut side_band = SideBand { output, report: Vec::new(), said: Vec::new() };
+    let refusals = read_report(&mut side_band, updates)?.into_iter();
+    let refused = |reason| Pushed::Refused(side_band.with_what_was_said(reason));
+    Ok(refusals.map(|refusal| refusal.map_or(Pushed::Accepted, refused)).collect())
+}
+
+/// For each reference, `ok <reference>`: `None`. `ng <reference> <reason>` or what else was said: the reason.
+fn read_report(report: &mut impl Read, updates: &[&Update]) -> io::Result<Vec<Option<String>>> {
+    let mut lines = Vec::new();
     while let Some(line) = read_line(report)? {
-        let line = String::from_utf8_lossy(&line);
-        let line = line.trim_end();
-        match line.strip_prefix("ng ").and_then(|rest| rest.split_once(' ')) {
-            Some((_, reason)) => refusal = Some(reason.to_owned()),
-            None if line.starts_with("ok ") => is_accepted = true,
-            None if line == "unpack ok" => {}
-            None => refusal = refusal.or_else(|| Some(line.to_owned())),
+        lines.push(String::from_utf8_lossy(&line).trim_end().to_owned());
+    }
+    let is_other =
+        |line: &&String| !line.starts_with("ok ") && !line.starts_with("ng ") && *line != "unpack ok";
+    let other = lines.iter().find(is_other);
+    let told = |Update { reference, .. }: &&Update| {
+        let reason =
+            |line: &String| Some(line.strip_prefix("ng ")?.strip_prefix(reference)?.trim_start().to_owned());
+        let refusal = lines.iter().find_map(reason).or_else(|| other.cloned());
+        let is_accepted = || lines.iter().any(|line| line.strip_prefix("ok ") == Some(reference));
+        if refusal.is_none() && !is_accepted() {
+            return Err(io::Error::other("the remote does not say what became of the push"));
         }
-    }
-    match refusal {
-        None if !is_accepted => Err(io::Error::other("the remote does not say what became of the push")),
-        refusal => Ok(refusal),
-    }
+        Ok(refusal)
+    };
+    updates.iter().map(told).collect()
 }
 
 /// Reads the report out of what the remote's hooks say meanwhile.
@@ -278,22 +305,35 @@ mod tests {
     }
 
     #[test]
-    fn a_report_says_whether_the_branch_moved() {
+    fn a_report_says_which_references_moved() {
         let lines = |lines: &[&str]| {
             let lines = lines.iter().map(|line| format!("{:04x}{line}\n", line.len() + 5));
             (lines.collect::<Vec<_>>().concat() + "0000").into_bytes()
         };
-        let read = |report: &[&str]| read_report(&mut lines(report).as_slice()).map_err(|error| error.kind());
-        assert_eq!(read(&["unpack ok", "ok refs/heads/main"]), Ok(None));
-        let refused = |reason: &str| Ok(Some(reason.to_owned()));
-        assert_eq!(read(&["unpack ok", "ng refs/heads/main hook declined"]), refused("hook declined"));
+        let [main, notes] = ["refs/heads/main", "refs/notes/x"].map(|reference| Update {
+            reference: reference.to_owned(),
+            old: None,
+            new: ObjectId::from_bytes([1; 20]),
+        });
+        let read = |report: &[&str], updates: &[&Update]| {
+            read_report(&mut lines(report).as_slice(), updates).map_err(|error| error.kind())
+        };
+        let read_one = |report: &[&str]| read(report, &[&main]);
+        assert_eq!(read_one(&["unpack ok", "ok refs/heads/main"]), Ok(vec![None]));
+        let refused = |reason: &str| Ok(vec![Some(reason.to_owned())]);
+        assert_eq!(read_one(&["unpack ok", "ng refs/heads/main hook declined"]), refused("hook declined"));
         assert_eq!(
-            read(&["unpack index-pack failed", "ng refs/heads/main unpacker error"]),
+            read_one(&["unpack index-pack failed", "ng refs/heads/main unpacker error"]),
             refused("unpacker error")
         );
-        assert_eq!(read(&["unpack index-pack failed"]), refused("unpack index-pack failed"));
-        assert_eq!(read(&["unpack ok"]), Err(io::ErrorKind::Other));
-        assert_eq!(read(&[]), Err(io::ErrorKind::Other));
+        assert_eq!(read_one(&["unpack index-pack failed"]), refused("unpack index-pack failed"));
+        assert_eq!(read_one(&["unpack ok"]), Err(io::ErrorKind::Other));
+        assert_eq!(read_one(&["unpack ok", "ok refs/heads/mainly"]), Err(io::ErrorKind::Other));
+        assert_eq!(read_one(&[]), Err(io::ErrorKind::Other));
+        let report = ["unpack ok", "ok refs/heads/main", "ng refs/notes/x hook declined"];
+        let declined = Some("hook declined".to_owned());
+        assert_eq!(read(&report, &[&main, &notes]), Ok(vec![None, declined.clone()]));
+        assert_eq!(read(&report, &[&notes, &main]), Ok(vec![declined, None]));
     }
 
     #[test]

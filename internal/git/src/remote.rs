@@ -249,21 +249,18 @@ impl Remote {
     }
 
     /// As [`Remote::push`], for a pack of all that is new; `None` when only `git push` can.
-    /// Returns as soon as the reference has moved: what the remote does after that,
+    /// Returns as soon as the references have moved: what the remote does after that,
     /// such as telling others, goes on until the next push.
     pub(crate) fn push_pack(
         &self,
         directory: &Path,
-        reference: &str,
-        old: Option<ObjectId>,
-        new: ObjectId,
+        updates: &[Update],
         pack: &[u8],
-    ) -> Option<Result<Pushed, GitError>> {
+    ) -> Option<Result<Vec<Pushed>, GitError>> {
         let receiver = self.receiver.as_ref()?;
         self.finish_push();
         let git = self.git(CANNOT_PUSH, directory, self.options.timeout);
-        let update = Update { reference, old, new, pack };
-        let result = self.over_connection(|| receiver.push(&git, &update));
+        let result = self.over_connection(|| receiver.push(&git, updates, pack));
         Some(result.map(|(pushed, running)| {
             let finishing = std::thread::spawn(move || running.finish());
             *self.finishing.lock().expect("no panic while held") = Some(finishing);
@@ -279,27 +276,22 @@ impl Remote {
         }
     }
 
-    /// Moves a reference of the remote from `old` to `new`, or not at all when it is elsewhere.
-    pub(crate) fn push(
-        &self,
-        directory: &Path,
-        reference: &str,
-        old: Option<ObjectId>,
-        new: ObjectId,
-    ) -> Result<Pushed, GitError> {
+    /// Moves each reference of the remote that is where it has to be, and tells of each.
+    pub(crate) fn push(&self, directory: &Path, updates: &[Update]) -> Result<Vec<Pushed>, GitError> {
         // An empty expectation means that the reference must not exist.
-        let expected = old.map(|old| old.to_string()).unwrap_or_default();
-        let arguments = [
-            "push",
-            "--porcelain",
-            "--no-verify",
-            &format!("--force-with-lease={reference}:{expected}"),
-            "--",
-            &self.options.url,
-            &format!("{new}:{reference}"),
-        ];
+        let lease = |update: &Update| {
+            let expected = update.old.map(|old| old.to_string()).unwrap_or_default();
+            format!("--force-with-lease={}:{expected}", update.reference)
+        };
+        let leases: Vec<String> = updates.iter().map(lease).collect();
+        let refspecs: Vec<String> =
+            updates.iter().map(|update| format!("{}:{}", update.new, update.reference)).collect();
+        let mut arguments = vec!["push", "--porcelain", "--no-verify"];
+        arguments.extend(leases.iter().map(String::as_str));
+        arguments.extend(["--", &self.options.url]);
+        arguments.extend(refspecs.iter().map(String::as_str));
         let git = self.git(CANNOT_PUSH, directory, self.options.timeout);
-        self.over_connection(|| pushed(&git.run(&arguments)?))
+        self.over_connection(|| pushed(&git.run(&arguments)?, updates))
     }
 
     fn git<'a>(&'a self, action: &'static str, directory: &'a Path, timeout: Duration) -> Git<'a> {
@@ -307,17 +299,26 @@ impl Remote {
     }
 }
 
-/// What the answer to a push means.
-fn pushed(output: &Output) -> Result<Pushed, GitError> {
-    if output.status.success() {
-        return Ok(Pushed::Accepted);
-    }
-    let Some(refusal) = refusal(&output.stdout) else {
-        return Err(GitError::Remote { action: CANNOT_PUSH, reason: explain(&output.stderr) });
-    };
-    let details = complaint(&remote_lines(&output.stderr));
-    let known = details == complaint("");
-    Ok(Pushed::Refused(if known { refusal } else { format!("{refusal}: {details}") }))
+/// What the answer to a push means for each reference.
+fn pushed(output: &Output, updates: &[Update]) -> Result<Vec<Pushed>, GitError> {
+    let told = updates.iter().map(|update| match refusal(&output.stdout, &update.reference) {
+        Some(refusal) => Some(Pushed::Refused(with_what_was_said(refusal, &output.stderr))),
+        None => is_moved(output, &update.reference).then_some(Pushed::Accepted),
+    });
+    let unknown = || GitError::Remote { action: CANNOT_PUSH, reason: explain(&output.stderr) };
+    told.collect::<Option<_>>().ok_or_else(unknown)
+}
+
+fn with_what_was_said(refusal: String, stderr: &str) -> String {
+    let details = complaint(&remote_lines(stderr));
+    let is_silent = details == complaint("");
+    if is_silent { refusal } else { format!("{refusal}: {details}") }
+}
+
+/// Without any refusal the status tells it; with one of another reference, its line does.
+fn is_moved(output: &Output, reference: &str) -> bool {
+    let is_of = |line: &str| !line.starts_with('!') && destination(line) == Some(reference);
+    output.status.success() || output.stdout.lines().any(is_of)
 }
 
 /// Where `git fetch-pack` says that a reference of the remote is.
@@ -330,10 +331,15 @@ fn is_missing_branch(reason: &str) -> bool {
     reason.contains("remote ref") || reason.contains("no matching remote head")
 }
 
+/// The `<to>` in a line `<flag>\t<from>:<to>\t<summary>` of `git push --porcelain`.
+fn destination(line: &str) -> Option<&str> {
+    line.split('\t').nth(1)?.split_once(':').map(|(_, to)| to)
+}
+
 /// The reason in the line `!\t<from>:<to>\t[rejected] (reason)` of `git push --porcelain`.
-fn refusal(porcelain: &str) -> Option<String> {
-    let line = porcelain.lines().find_map(|line| line.strip_prefix("!\t"))?;
-    let summary = line.split('\t').nth(1)?;
+fn refusal(porcelain: &str, reference: &str) -> Option<String> {
+    let is_refused = |line: &&str| line.starts_with('!') && destination(line) == Some(reference);
+    let summary = porcelain.lines().find(is_refused)?.split('\t').nth(2)?;
     let reason = summary.split_once('(').map_or(summary, |(_, rest)| rest.trim_end_matches(')'));
     Some(reason.to_owned())
 }
@@ -409,11 +415,13 @@ mod tests {
 
     #[test]
     fn refusals_are_read_from_the_porcelain_output() {
+        let refusal = |porcelain: &str| refusal(porcelain, "refs/heads/main");
         let stale = "To /x\n!\tabc:refs/heads/main\t[rejected] (stale info)\nDone\n";
         assert_eq!(refusal(stale).as_deref(), Some("stale info"));
         let hook = "To /x\n!\tabc:refs/heads/main\t[remote rejected] (pre-receive hook declined)\nDone\n";
         assert_eq!(refusal(hook).as_deref(), Some("pre-receive hook declined"));
         assert_eq!(refusal("To /x\n*\tabc:refs/heads/main\t[new branch]\nDone\n"), None);
+        assert_eq!(refusal("To /x\n!\tabc:refs/notes/x\t[rejected] (stale info)\nDone\n"), None);
         assert_eq!(refusal(""), None);
     }
 

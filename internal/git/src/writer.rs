@@ -32,6 +32,7 @@ use crate::{
     maintenance::Maintenance,
     note::NOTES,
     pack::FinishedPack,
+    receive_pack::Update,
     remote::Pushed,
     repository::{Shared, reference},
     signing::Signer,
@@ -181,7 +182,7 @@ impl Writer {
     /// Writes a note and waits until the remote has it. Releases go first. Many notes share a commit.
     pub async fn note(&self, note: Note) -> Result<Noted, WriteError> {
         let (answer, answered) = oneshot::channel();
-        self.send(Request::Note(PendingNote { note, answer }))?;
+        self.send(Request::Note(PendingNote { note, came: Instant::now(), answer }))?;
         answered.await.unwrap_or_else(|_| Err(broke()))
     }
 
@@ -262,11 +263,12 @@ enum Target {
 }
 
 impl Target {
-    fn reference(self, shared: &Shared) -> String {
-        match self {
+    fn update(self, shared: &Shared, base: &Snapshot, new: ObjectId) -> Update {
+        let reference = match self {
             Self::Branch => reference(&shared.branch),
             Self::Notes => NOTES.to_owned(),
-        }
+        };
+        Update { reference, old: self.tip(base), new }
     }
 
     fn tip(self, snapshot: &Snapshot) -> Option<ObjectId> {
@@ -294,7 +296,10 @@ impl Worker {
             let until = notes_at.map_or(self.poll_at, |at| at.min(self.poll_at));
             match requests.recv_timeout(until.saturating_duration_since(now)) {
                 Ok(Request::Note(note)) => self.notes.push(note),
-                Ok(first) => self.survive(|worker| worker.serve(first, requests)),
+                Ok(first) => {
+                    self.survive(|worker| worker.serve(first, requests));
+                    self.survive(Self::write_late_notes);
+                }
                 Err(RecvTimeoutError::Timeout) if notes_at.is_some_and(|at| at <= self.poll_at) => {
                     self.survive(Self::write_notes);
                 }
@@ -525,14 +530,21 @@ impl Worker {
         }
     }
 
-    fn deliver(&mut self, base: &Snapshot, draft: Draft<'_>) -> Delivery {
+    fn deliver(&mut self, base: &Snapshot, mut draft: Draft<'_>) -> Delivery {
         let Some(tip) = draft.new_tip() else { return Delivery::Done };
-        let (mut pack, commits) = draft.finish();
+        let commits = draft.end_stack();
+        let passengers = self.board(base, &mut draft);
+        let mut updates = vec![Target::Branch.update(&self.shared, base, tip)];
+        updates.extend(passengers.iter().map(|notes| Target::Notes.update(&self.shared, base, notes.tip)));
+        let mut pack = draft.finish();
         let started = Instant::now();
-        self.pace.pushed(started);
-        let pushed = self.push(Target::Branch, base, tip, &mut pack);
+        let pushed = self.push(&updates, &mut pack);
         debug!(commits = commits.len(), seconds = started.elapsed().as_secs_f64(), "pushed");
-        match pushed {
+        let had_passengers = passengers.is_some();
+        if let Some(passengers) = passengers {
+            self.land(passengers, pushed.as_ref().ok().map(|answers| &answers[1]));
+        }
+        match pushed.map(|mut answers| answers.swap_remove(0)) {
             Ok(Pushed::Accepted) => {
                 self.declines = 0;
                 match self.publish(base, tip, commits) {
@@ -540,6 +552,11 @@ impl Worker {
                     Err(error) => Delivery::Unavailable(full_message(&error)),
                 }
             }
+            // The notes may be to blame: without them it will be known.
+            Ok(Pushed::Refused(_)) if had_passengers => match self.shared.fetch() {
+                Ok(()) => Delivery::Moved,
+                Err(error) => Delivery::Unavailable(full_message(&error)),
+            },
             Ok(Pushed::Refused(reason)) => self.after_refusal(Target::Branch, base, reason),
             Err(error) => self.after_failure(Target::Branch, base, tip, &error),
         }
@@ -548,21 +565,15 @@ impl Worker {
     /// Sends the pack as it is; by `git push` where only that can, or a server does
     /// not talk to us. The objects come into the local copy only when they are, or
     /// may be, on the remote.
-    fn push(
-        &self,
-        target: Target,
-        base: &Snapshot,
-        tip: ObjectId,
-        pack: &mut FinishedPack,
-    ) -> Result<Pushed, GitError> {
+    fn push(&mut self, updates: &[Update], pack: &mut FinishedPack) -> Result<Vec<Pushed>, GitError> {
+        self.pace.pushed(Instant::now());
         let Shared { remote, store, .. } = &*self.shared;
-        let (reference, old) = (&target.reference(&self.shared), target.tip(base));
-        match remote.push_pack(store.path(), reference, old, tip, pack.bytes()) {
-            Some(Ok(Pushed::Accepted)) => store.add(pack).map(|()| Pushed::Accepted),
-            Some(answer @ (Ok(Pushed::Refused(_)) | Err(GitError::Timeout { .. }))) => answer,
+        match remote.push_pack(store.path(), updates, pack.bytes()) {
+            Some(Ok(answers)) if answers.contains(&Pushed::Accepted) => store.add(pack).map(|()| answers),
+            Some(answer @ (Ok(_) | Err(GitError::Timeout { .. }))) => answer,
             None | Some(Err(_)) => {
                 store.add(pack)?;
-                remote.push(store.path(), reference, old, tip)
+                remote.push(store.path(), updates)
             }
         }
     }
@@ -610,7 +621,7 @@ impl Worker {
         for commit in commits {
             history.add(commit.id, &commit.message, commit.release_id);
         }
-        shared.publish(Snapshot::new(shared.store.clone(), Some(tip), base.notes(), history)?);
+        shared.publish(Snapshot::new(shared.store.clone(), Some(tip), shared.snapshot().notes(), history)?);
         Ok(())
     }
 }

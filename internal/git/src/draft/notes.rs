@@ -21,25 +21,26 @@ const LEVELS: usize = 2;
 type Named<'n> = (&'n [u8], Bytes);
 
 impl Draft<'_> {
-    /// Sets notes in one commit. The draft has to be of the tree of notes.
+    /// Sets notes in one commit on top of these, the newest one's id and tree.
     pub(crate) fn commit_notes(
         &mut self,
+        (tip, root): (Option<ObjectId>, Option<ObjectId>),
         notes: &BTreeMap<ObjectId, String>,
         committer: &Person,
         time: i64,
         signer: Option<&Signer>,
-    ) -> Result<(), DraftError> {
+    ) -> Result<ObjectId, DraftError> {
         let names: Vec<String> = notes.keys().map(ToString::to_string).collect();
         let texts = notes.values().map(|text| Bytes::from(text.clone()));
         let named: Vec<Named<'_>> = names.iter().map(String::as_bytes).zip(texts).collect();
-        let root = self.with_notes(self.root, 0, &named)?;
+        let root = self.with_notes(root, 0, &named)?;
         let message = match notes.len() {
             1 => "Note on a release\n".to_owned(),
             count => format!("Notes on {count} releases\n"),
         };
         let edit = Edit { message, author: committer.clone(), operations: Vec::new() };
-        self.commit_root(Some(root), &edit, committer, time, None, signer)?;
-        Ok(())
+        self.tip = tip;
+        self.commit_root(Some(root), &edit, committer, time, None, signer)
     }
 
     /// The tree with each note where it is, or else below `LEVELS` directories.

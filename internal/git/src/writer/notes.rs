@@ -1,5 +1,5 @@
-//! Writes the notes that wait: all of them in one commit and one push, and only
-//! when no release waits for a push.
+//! Writes the notes that wait: all of them in one commit, which goes with a push of
+//! releases, or is pushed by itself when no release waits.
 
 use std::{
     collections::BTreeMap,
@@ -9,33 +9,37 @@ use std::{
 
 use release_core::full_message;
 use tokio::sync::oneshot;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use super::{Delivery, MAX_ATTEMPTS, MAX_BATCH, Target, Worker, WriteError, unix_time};
 use crate::{GitError, Note, Noted, ObjectId, Snapshot, draft::Draft, note::NOTES, remote::Pushed};
 
-/// How long notes are gathered for one push: nobody waits for them as for a release.
+/// How long notes are gathered for a push of their own: nobody waits for them as for a release.
 const GATHERING: Duration = Duration::from_secs(1);
+/// After this time notes get a push between two of releases, if they may not go with those.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) struct PendingNote {
     pub(super) note: Note,
+    pub(super) came: Instant,
     pub(super) answer: oneshot::Sender<Result<Noted, WriteError>>,
 }
 
 /// Notes that are not written yet.
 #[derive(Default)]
 pub(super) struct WaitingNotes {
+    /// In the order in which they came.
     notes: Vec<PendingNote>,
-    /// When the first of them came.
-    since: Option<Instant>,
     /// How often in a row others were faster.
     attempts: usize,
+    /// Whether the remote took a push of notes, and each since: one that it declines
+    /// must not be a part of a push of releases.
+    may_board: bool,
     is_declined: bool,
 }
 
 impl WaitingNotes {
     pub(super) fn push(&mut self, note: PendingNote) {
-        self.since.get_or_insert_with(Instant::now);
         self.notes.push(note);
     }
 
@@ -43,28 +47,29 @@ impl WaitingNotes {
     fn take(&mut self) -> Vec<PendingNote> {
         let mut notes = mem::take(&mut self.notes);
         notes.retain(|pending| !pending.answer.is_closed());
-        if notes.len() > MAX_BATCH {
-            self.notes = notes.split_off(MAX_BATCH);
-        } else {
-            self.since = None;
-        }
+        self.notes = notes.split_off(notes.len().min(MAX_BATCH));
         notes
     }
 
-    /// For the next push, before those that came after them.
     fn put_back(&mut self, mut notes: Vec<PendingNote>) {
         notes.append(&mut self.notes);
         self.notes = notes;
-        self.since = Some(Instant::now() - GATHERING);
     }
+}
+
+/// Notes that go with a push of releases.
+pub(super) struct Passengers {
+    waiting: Vec<PendingNote>,
+    noted: Vec<Noted>,
+    pub(super) tip: ObjectId,
 }
 
 impl Worker {
     /// When the notes that wait are to be pushed, unless a release comes before.
     pub(super) fn notes_at(&mut self) -> Option<Instant> {
-        let since = self.notes.since?;
+        let came = self.notes.notes.first()?.came;
         let now = Instant::now();
-        Some((since + GATHERING).max(now + self.pace.delay_of_notes(now)))
+        Some((came + GATHERING).max(now + self.pace.delay_of_notes(now)))
     }
 
     /// Those that others were faster than stay for the next time: releases go first.
@@ -74,11 +79,19 @@ impl Worker {
             return;
         }
         match self.try_notes(&waiting) {
-            Ok(None) => self.retry_notes(waiting),
             Ok(Some(noted)) => answer(waiting, noted.into_iter().map(Ok)),
+            Ok(None) => self.retry_notes(waiting),
             Err(error) => refuse(waiting, &error),
         }
         self.poll_at = self.poll_at.min(Instant::now() + self.idle_time());
+    }
+
+    /// Called after each push of releases, however many more of them wait.
+    pub(super) fn write_late_notes(&mut self) {
+        let is_late = self.notes.notes.first().is_some_and(|first| first.came.elapsed() > PATIENCE);
+        if is_late && self.pace.delay_of_notes(Instant::now()).is_zero() {
+            self.write_notes();
+        }
     }
 
     /// Before the end. What a limit of pushes stands against is not waited for.
@@ -105,14 +118,12 @@ impl Worker {
     fn try_notes(&mut self, waiting: &[PendingNote]) -> Result<Option<Vec<Noted>>, WriteError> {
         self.check_signer().map_err(WriteError::Unavailable)?;
         let shared = self.shared.clone();
-        let snapshot = shared.snapshot();
-        let (noted, texts) = apply(&snapshot, waiting)?;
-        let delivery = if texts.is_empty() {
-            self.confirm(Target::Notes, &snapshot)
-        } else {
-            let mut draft = Draft::new(&shared.store, snapshot.notes(), snapshot.notes_root()?);
-            draft.commit_notes(&texts, &self.committer, unix_time(), self.signer.as_ref())?;
-            self.deliver_notes(&snapshot, draft)
+        let base = shared.snapshot();
+        let mut draft = Draft::new(&shared.store, None, None);
+        let (noted, tip) = self.draft_notes(&base, &mut draft, waiting)?;
+        let delivery = match tip {
+            Some(tip) => self.deliver_notes(&base, tip, draft),
+            None => self.confirm(Target::Notes, &base),
         };
         if !matches!(delivery, Delivery::Moved) {
             self.notes.attempts = 0;
@@ -125,15 +136,26 @@ impl Worker {
         }
     }
 
-    fn deliver_notes(&mut self, base: &Snapshot, draft: Draft<'_>) -> Delivery {
-        let Some(tip) = draft.new_tip() else { return Delivery::Done };
-        let (mut pack, _) = draft.finish();
-        let started = Instant::now();
-        self.pace.pushed(started);
-        let pushed = self.push(Target::Notes, base, tip, &mut pack);
-        debug!(seconds = started.elapsed().as_secs_f64(), "pushed notes");
-        match pushed {
-            Ok(Pushed::Accepted) => match self.publish_notes(base, tip) {
+    /// What becomes of each note, and the commit; `None` when none of them changes anything.
+    fn draft_notes(
+        &self,
+        base: &Snapshot,
+        draft: &mut Draft<'_>,
+        waiting: &[PendingNote],
+    ) -> Result<(Vec<Noted>, Option<ObjectId>), WriteError> {
+        let (noted, texts) = apply(base, waiting)?;
+        if texts.is_empty() {
+            return Ok((noted, None));
+        }
+        let on = (base.notes(), base.notes_root()?);
+        let tip = draft.commit_notes(on, &texts, &self.committer, unix_time(), self.signer.as_ref())?;
+        Ok((noted, Some(tip)))
+    }
+
+    fn deliver_notes(&mut self, base: &Snapshot, tip: ObjectId, draft: Draft<'_>) -> Delivery {
+        let update = Target::Notes.update(&self.shared, base, tip);
+        match self.push(&[update], &mut draft.finish()).map(|mut answers| answers.swap_remove(0)) {
+            Ok(Pushed::Accepted) => match self.publish_notes(tip) {
                 Ok(()) => Delivery::Done,
                 Err(error) => Delivery::Unavailable(full_message(&error)),
             },
@@ -142,12 +164,13 @@ impl Worker {
         }
     }
 
-    fn publish_notes(&mut self, base: &Snapshot, tip: ObjectId) -> Result<(), GitError> {
+    fn publish_notes(&mut self, tip: ObjectId) -> Result<(), GitError> {
+        self.notes.may_board = true;
         if mem::take(&mut self.notes.is_declined) {
             info!("the config repository's remote takes {NOTES} again");
         }
         self.shared.store.set_tip(NOTES, tip)?;
-        self.shared.publish(base.with_notes(tip));
+        self.shared.publish(self.shared.snapshot().with_notes(tip));
         Ok(())
     }
 
@@ -156,11 +179,38 @@ impl Worker {
         if !mem::replace(&mut self.notes.is_declined, true) {
             warn!(
                 reason,
-                "the config repository's remote declines {NOTES}; what becomes of releases is not kept there. \
-                 Allow the server's account to push it"
+                "the config repository's remote declines {NOTES}, so what becomes of releases is not kept there; \
+                 allow the server's account to push it"
             );
         }
         WriteError::Declined(reason)
+    }
+
+    /// Drafts the notes that can go with a push of releases.
+    pub(super) fn board(&mut self, base: &Snapshot, draft: &mut Draft<'_>) -> Option<Passengers> {
+        if !self.notes.may_board || self.notes.notes.is_empty() {
+            return None;
+        }
+        let waiting = self.notes.take();
+        let mut drafted = None;
+        // A bug that a note meets must not stand in the way of releases.
+        self.survive(|worker| drafted = Some(worker.draft_notes(base, draft, &waiting)));
+        match drafted? {
+            Ok((noted, Some(tip))) => return Some(Passengers { waiting, noted, tip }),
+            // That there is nothing to do is for a look at the remote to confirm.
+            Ok((_, None)) => self.notes.put_back(waiting),
+            Err(error) => refuse(waiting, &error),
+        }
+        None
+    }
+
+    /// Answers the notes that went with a push if they arrived; else they go by themselves.
+    pub(super) fn land(&mut self, passengers: Passengers, pushed: Option<&Pushed>) {
+        if pushed == Some(&Pushed::Accepted) && self.publish_notes(passengers.tip).is_ok() {
+            return answer(passengers.waiting, passengers.noted.into_iter().map(Ok));
+        }
+        self.notes.may_board = false;
+        self.notes.put_back(passengers.waiting);
     }
 }
 
