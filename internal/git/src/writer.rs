@@ -300,10 +300,8 @@ impl Worker {
                     self.survive(|worker| worker.serve(first, requests));
                     self.survive(Self::write_late_notes);
                 }
-                Err(RecvTimeoutError::Timeout) if notes_at.is_some_and(|at| at <= self.poll_at) => {
-                    self.survive(Self::write_notes);
-                }
-                Err(RecvTimeoutError::Timeout) => self.poll(),
+                Err(RecvTimeoutError::Timeout) if self.poll_at <= until => self.poll(),
+                Err(RecvTimeoutError::Timeout) => self.survive(Self::write_due_notes),
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             self.maintenance.tick();
@@ -731,6 +729,26 @@ mod tests {
         for _ in 0..1000 {
             unlimited.pushed(at(0));
             assert!(unlimited.delay(at(0)).is_zero());
+            assert!(unlimited.delay_of_notes(at(0)).is_zero());
+        }
+    }
+
+    #[test]
+    fn notes_leave_half_of_the_pushes_of_a_minute_to_releases() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        for (max_per_minute, of_notes) in [(1, 1), (2, 1), (5, 3), (6, 3)] {
+            let mut pace = Pace::new(max_per_minute);
+            for second in 0..of_notes {
+                assert!(pace.delay_of_notes(at(second)).is_zero());
+                pace.pushed(at(second));
+            }
+            assert_eq!(pace.delay_of_notes(at(of_notes)), Duration::from_secs(60 - of_notes));
+            for push in of_notes..max_per_minute as u64 {
+                assert!(pace.delay(at(push)).is_zero(), "a release takes push {push} of {max_per_minute}");
+                pace.pushed(at(push));
+            }
+            assert!(pace.delay_of_notes(at(30)) >= pace.delay(at(30)));
         }
     }
 }

@@ -83,6 +83,16 @@ fn change_of(path: &str) -> Change {
     Change { release_id: None, plan: Box::new(plan) }
 }
 
+/// The release is announced before the note, and comes after it.
+async fn note_and_release(
+    writer: &Writer,
+    note: Note,
+    change: Change,
+) -> (Result<Noted, WriteError>, Result<Outcome, WriteError>) {
+    let announced = writer.announce();
+    tokio::join!(writer.note(note), announced.write(change))
+}
+
 /// As a person does it in a clone.
 fn git(directory: &Path, arguments: &[&str]) -> String {
     let output = Command::new("git")
@@ -377,31 +387,28 @@ const DECLINE: [(&str, &str); 2] = [
 async fn a_remote_that_declines_notes_takes_releases() {
     for (hook, script) in DECLINE {
         let fixture = open(Origin::new());
+        let pushes = Pushes::of(&fixture.origin);
         let commit = fixture.head();
         fixture.writer.note(line(commit, "taken")).await.unwrap();
         fixture.origin.set_hook(hook, script);
         let path = format!("{hook}-file");
-        let (noted, written) = tokio::join!(
-            fixture.writer.note(line(commit, "declined")),
-            fixture.writer.write(change_of(&path))
-        );
+        let (noted, written) =
+            note_and_release(&fixture.writer, line(commit, "declined"), change_of(&path)).await;
         assert!(matches!(written, Ok(Outcome::Committed(_))), "{written:?}");
         assert!(matches!(&noted, Err(WriteError::Declined(why)) if why.contains("no notes")), "{noted:?}");
         assert_eq!(*fixture.repository.problem().borrow(), None, "{hook}");
         assert_eq!(fixture.origin.head(), fixture.repository.snapshot().tip().unwrap().to_string());
         // Once that is known, notes are no part of a push of releases.
-        let pushes = Pushes::of(&fixture.origin);
-        let (noted, written) = tokio::join!(
-            fixture.writer.note(line(commit, "declined")),
-            fixture.writer.write(change_of("other"))
-        );
+        let (noted, written) =
+            note_and_release(&fixture.writer, line(commit, "declined"), change_of("other")).await;
         assert!(matches!(noted, Err(WriteError::Declined(_))), "{noted:?}");
         written.unwrap();
         fixture.origin.remove_hook(hook);
         assert_eq!(fixture.writer.note(line(commit, "again")).await.unwrap(), Noted::Written);
         assert_eq!(shown(&fixture.origin, commit), "taken\nagain");
         fixture.writer.close();
-        assert_eq!(pushes.seen(), [["refs/heads/main"], [NOTES]]);
+        let main = "refs/heads/main";
+        assert_eq!(pushes.seen(), [[NOTES], [main], [main], [NOTES]]);
         fixture.origin.assert_clean();
     }
 }
@@ -409,35 +416,33 @@ async fn a_remote_that_declines_notes_takes_releases() {
 #[tokio::test]
 async fn notes_go_with_the_pushes_of_releases_and_cost_them_none() {
     let fixture = open(Origin::new());
+    let pushes = Pushes::of(&fixture.origin);
     let commit = fixture.head();
     fixture.writer.note(line(commit, "first")).await.unwrap();
-    let pushes = Pushes::of(&fixture.origin);
     for number in 0..5 {
         let (text, path) = (format!("line {number}"), format!("file-{number}"));
-        let (noted, written) =
-            tokio::join!(fixture.writer.note(line(commit, &text)), fixture.writer.write(change_of(&path)));
+        let (noted, written) = note_and_release(&fixture.writer, line(commit, &text), change_of(&path)).await;
         assert_eq!(noted.unwrap(), Noted::Written);
         written.unwrap();
         assert_eq!(fixture.note_of(commit).unwrap(), shown(&fixture.origin, commit) + "\n");
     }
     fixture.writer.close();
-    assert_eq!(pushes.seen(), vec![["refs/heads/main", NOTES]; 5]);
+    assert_eq!(pushes.seen()[1..], vec![["refs/heads/main", NOTES]; 5]);
     fixture.origin.assert_clean();
 }
 
 #[tokio::test]
 async fn a_release_that_goes_with_notes_is_written_although_others_moved_the_notes() {
     let fixture = open(Origin::new());
+    let pushes = Pushes::of(&fixture.origin);
     let commit = fixture.head();
     fixture.writer.note(line(commit, "first")).await.unwrap();
     git(&fixture.origin.path(), &["notes", "--ref=rollouts", "append", "-m", "by git", &commit.to_string()]);
-    let pushes = Pushes::of(&fixture.origin);
-    let (noted, written) =
-        tokio::join!(fixture.writer.note(line(commit, "second")), fixture.writer.write(change_of("file")));
+    let (noted, written) = note_and_release(&fixture.writer, line(commit, "second"), change_of("file")).await;
     assert_eq!(noted.unwrap(), Noted::Written);
     written.unwrap();
     fixture.writer.close();
-    assert_eq!(pushes.seen(), [["refs/heads/main"], [NOTES]]);
+    assert_eq!(pushes.seen()[1..], [["refs/heads/main"], [NOTES]]);
     assert_eq!(shown(&fixture.origin, commit), "first\n\nby git\nsecond");
 }
 
@@ -447,7 +452,7 @@ async fn a_note_whose_plan_panics_harms_neither_releases_nor_the_next_note() {
     let commit = fixture.head();
     fixture.writer.note(line(commit, "first")).await.unwrap();
     let broken = Note { commit, plan: Box::new(|_| panic!("a bug")) };
-    let (noted, written) = tokio::join!(fixture.writer.note(broken), fixture.writer.write(change_of("file")));
+    let (noted, written) = note_and_release(&fixture.writer, broken, change_of("file")).await;
     assert!(matches!(noted, Err(WriteError::Unavailable(_))), "{noted:?}");
     written.unwrap();
     assert_eq!(fixture.writer.note(line(commit, "second")).await.unwrap(), Noted::Written);
@@ -481,24 +486,24 @@ async fn commits_of_notes_are_signed_too() {
 /// Notes, with and without releases, on a remote that is reached in another way.
 async fn write_all_ways(origin: &Origin, options: &Options) {
     let (repository, writer) = ConfigRepository::open(options).unwrap();
+    let pushes = Pushes::of(origin);
     let commit = origin.head().parse().unwrap();
     let read = || repository.snapshot().note(commit).unwrap();
     writer.note(line(commit, "one")).await.unwrap();
-    let pushes = Pushes::of(origin);
-    let (noted, written) = tokio::join!(writer.note(line(commit, "two")), writer.write(change_of("file")));
+    let (noted, written) = note_and_release(&writer, line(commit, "two"), change_of("file")).await;
     assert_eq!(noted.unwrap(), Noted::Written);
     written.unwrap();
     assert_eq!(read().as_deref(), Some("one\ntwo\n"));
     git(&origin.path(), &["notes", "--ref=rollouts", "append", "-m", "three", &commit.to_string()]);
-    let (noted, written) = tokio::join!(writer.note(line(commit, "four")), writer.write(change_of("other")));
+    let (noted, written) = note_and_release(&writer, line(commit, "four"), change_of("other")).await;
     assert_eq!(noted.unwrap(), Noted::Written);
     written.unwrap();
-    assert_eq!(pushes.seen()[0], ["refs/heads/main", NOTES]);
+    assert_eq!(pushes.seen()[1], ["refs/heads/main", NOTES]);
     assert_eq!(shown(origin, commit), "one\ntwo\n\nthree\nfour");
     for (hook, script) in DECLINE {
         origin.set_hook(hook, script);
         let path = format!("{hook}-file");
-        let (noted, written) = tokio::join!(writer.note(line(commit, "no")), writer.write(change_of(&path)));
+        let (noted, written) = note_and_release(&writer, line(commit, "no"), change_of(&path)).await;
         assert!(matches!(&noted, Err(WriteError::Declined(why)) if why.contains("no notes")), "{noted:?}");
         written.unwrap();
         origin.remove_hook(hook);

@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeMap,
     mem,
+    sync::atomic::Ordering,
     time::{Duration, Instant},
 };
 
@@ -16,6 +17,8 @@ use crate::{GitError, Note, Noted, ObjectId, Snapshot, draft::Draft, note::NOTES
 
 /// How long notes are gathered for a push of their own: nobody waits for them as for a release.
 const GATHERING: Duration = Duration::from_secs(1);
+/// How often it is looked whether a release that was announced is not coming after all.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// After this time notes get a push between two of releases, if they may not go with those.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -69,11 +72,19 @@ impl Worker {
     pub(super) fn notes_at(&mut self) -> Option<Instant> {
         let came = self.notes.notes.first()?.came;
         let now = Instant::now();
-        Some((came + GATHERING).max(now + self.pace.delay_of_notes(now)))
+        let is_release_near = self.announced.load(Ordering::SeqCst) > 0 && came.elapsed() < PATIENCE;
+        let due = if is_release_near { now + LOOK_AGAIN } else { came + GATHERING };
+        Some(due.max(now + self.pace.delay_of_notes(now)))
+    }
+
+    pub(super) fn write_due_notes(&mut self) {
+        if self.notes_at().is_some_and(|at| at <= Instant::now()) {
+            self.write_notes();
+        }
     }
 
     /// Those that others were faster than stay for the next time: releases go first.
-    pub(super) fn write_notes(&mut self) {
+    fn write_notes(&mut self) {
         let waiting = self.notes.take();
         if waiting.is_empty() {
             return;
