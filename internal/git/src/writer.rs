@@ -681,6 +681,10 @@ impl Pace {
         Self { max_per_minute, recent: VecDeque::new() }
     }
 
+    fn is_limited(&self) -> bool {
+        self.max_per_minute > 0
+    }
+
     /// How long to wait before a push that is due now.
     fn delay(&mut self, now: Instant) -> Duration {
         self.delay_with(self.max_per_minute, now)
@@ -701,7 +705,7 @@ impl Pace {
     }
 
     fn pushed(&mut self, now: Instant) {
-        if self.max_per_minute > 0 {
+        if self.is_limited() {
             self.recent.push_back(now);
         }
     }

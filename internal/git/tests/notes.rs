@@ -46,6 +46,13 @@ fn open(origin: Origin) -> Fixture {
     Fixture { origin, repository, writer }
 }
 
+/// With a limit of pushes that is never met: notes go with releases.
+fn open_limited(origin: Origin) -> Fixture {
+    let options = Options { max_pushes_per_minute: 10_000, ..options(&origin, "copy.git") };
+    let (repository, writer) = ConfigRepository::open(&options).unwrap();
+    Fixture { origin, repository, writer }
+}
+
 impl Fixture {
     fn note_of(&self, commit: ObjectId) -> Option<String> {
         self.repository.snapshot().note(commit).unwrap()
@@ -238,7 +245,7 @@ async fn every_fan_out_of_git_is_read_and_kept() {
 
 /// By `git notes`, on the first commit and so many more.
 fn notes_by_git(origin: &Origin, first: ObjectId, count: usize) {
-    use std::{io::Write as _, process::Stdio};
+    use std::{fmt::Write as _, io::Write as _, process::Stdio};
     git(&origin.path(), &["notes", "--ref=rollouts", "add", "-m", "by git", &first.to_string()]);
     let mut child = Command::new("git")
         .args(["-c", "user.name=Ada", "-c", "user.email=ada@example.com"])
@@ -247,7 +254,8 @@ fn notes_by_git(origin: &Origin, first: ObjectId, count: usize) {
         .stdin(Stdio::piped())
         .spawn()
         .unwrap();
-    let lines: String = (0..count).map(|number| format!("{first} {}\n", some_commit(number))).collect();
+    let mut lines = String::new();
+    (0..count).for_each(|number| writeln!(lines, "{first} {}", some_commit(number)).unwrap());
     child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
     assert!(child.wait().unwrap().success());
 }
@@ -386,7 +394,7 @@ const DECLINE: [(&str, &str); 2] = [
 #[tokio::test]
 async fn a_remote_that_declines_notes_takes_releases() {
     for (hook, script) in DECLINE {
-        let fixture = open(Origin::new());
+        let fixture = open_limited(Origin::new());
         let pushes = Pushes::of(&fixture.origin);
         let commit = fixture.head();
         fixture.writer.note(line(commit, "taken")).await.unwrap();
@@ -414,8 +422,8 @@ async fn a_remote_that_declines_notes_takes_releases() {
 }
 
 #[tokio::test]
-async fn notes_go_with_the_pushes_of_releases_and_cost_them_none() {
-    let fixture = open(Origin::new());
+async fn where_pushes_are_limited_notes_go_with_those_of_releases() {
+    let fixture = open_limited(Origin::new());
     let pushes = Pushes::of(&fixture.origin);
     let commit = fixture.head();
     fixture.writer.note(line(commit, "first")).await.unwrap();
@@ -432,8 +440,21 @@ async fn notes_go_with_the_pushes_of_releases_and_cost_them_none() {
 }
 
 #[tokio::test]
-async fn a_release_that_goes_with_notes_is_written_although_others_moved_the_notes() {
+async fn where_pushes_are_not_limited_releases_go_before_notes() {
     let fixture = open(Origin::new());
+    let pushes = Pushes::of(&fixture.origin);
+    let commit = fixture.head();
+    fixture.writer.note(line(commit, "first")).await.unwrap();
+    let (noted, written) = note_and_release(&fixture.writer, line(commit, "second"), change_of("file")).await;
+    assert_eq!(noted.unwrap(), Noted::Written);
+    written.unwrap();
+    fixture.writer.close();
+    assert_eq!(pushes.seen(), [[NOTES], ["refs/heads/main"], [NOTES]]);
+}
+
+#[tokio::test]
+async fn a_release_that_goes_with_notes_is_written_although_others_moved_the_notes() {
+    let fixture = open_limited(Origin::new());
     let pushes = Pushes::of(&fixture.origin);
     let commit = fixture.head();
     fixture.writer.note(line(commit, "first")).await.unwrap();
@@ -448,7 +469,7 @@ async fn a_release_that_goes_with_notes_is_written_although_others_moved_the_not
 
 #[tokio::test]
 async fn a_note_whose_plan_panics_harms_neither_releases_nor_the_next_note() {
-    let fixture = open(Origin::new());
+    let fixture = open_limited(Origin::new());
     let commit = fixture.head();
     fixture.writer.note(line(commit, "first")).await.unwrap();
     let broken = Note { commit, plan: Box::new(|_| panic!("a bug")) };
@@ -485,7 +506,8 @@ async fn commits_of_notes_are_signed_too() {
 
 /// Notes, with and without releases, on a remote that is reached in another way.
 async fn write_all_ways(origin: &Origin, options: &Options) {
-    let (repository, writer) = ConfigRepository::open(options).unwrap();
+    let limited = Options { max_pushes_per_minute: 10_000, ..options.clone() };
+    let (repository, writer) = ConfigRepository::open(&limited).unwrap();
     let pushes = Pushes::of(origin);
     let commit = origin.head().parse().unwrap();
     let read = || repository.snapshot().note(commit).unwrap();

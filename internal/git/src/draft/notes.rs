@@ -32,8 +32,8 @@ impl Draft<'_> {
     ) -> Result<ObjectId, DraftError> {
         let names: Vec<String> = notes.keys().map(ToString::to_string).collect();
         let texts = notes.values().map(|text| Bytes::from(text.clone()));
-        let named: Vec<Named<'_>> = names.iter().map(String::as_bytes).zip(texts).collect();
-        let root = self.with_notes(root, 0, &named)?;
+        let all: Vec<Named<'_>> = names.iter().map(String::as_bytes).zip(texts).collect();
+        let root = self.with_notes(root, 0, &all)?;
         let message = match notes.len() {
             1 => "Note on a release\n".to_owned(),
             count => format!("Notes on {count} releases\n"),
@@ -55,12 +55,12 @@ impl Draft<'_> {
         let mut new = old.to_vec();
         let mut below: BTreeMap<&[u8], Vec<Named<'_>>> = BTreeMap::new();
         for (name, text) in notes {
-            match below_directory(&old, level, name)? {
-                Some((directory, rest)) => below.entry(directory).or_default().push((rest, text.clone())),
-                None => {
-                    let blob = self.write_blob(text, false, name, &old)?;
-                    new = tree::with_entry(&new, name, Some(blob))?;
-                }
+            if belongs_into(&old, level, name)? {
+                let blob = self.write_blob(text, false, name, &old)?;
+                new = tree::with_entry(&new, name, Some(blob))?;
+            } else {
+                let (directory, rest) = name.split_at(2);
+                below.entry(directory).or_default().push((rest, text.clone()));
             }
         }
         for (directory, notes) in below {
@@ -71,15 +71,8 @@ impl Draft<'_> {
     }
 }
 
-/// The directory that a note belongs into and its name there; `None` when it belongs into this tree.
-fn below_directory<'n>(
-    tree: &[u8],
-    level: usize,
-    name: &'n [u8],
-) -> Result<Option<(&'n [u8], &'n [u8])>, GitError> {
-    let parts = name.split_at_checked(2).filter(|(_, rest)| !rest.is_empty());
-    let Some((directory, _)) = parts else { return Ok(None) };
-    let is_below = level < LEVELS || subdirectory(tree, directory)?.is_some();
-    let is_here = file(tree, name)?.is_some();
-    Ok(parts.filter(|_| is_below && !is_here))
+/// Whether a note is to be in this tree, and not below a directory of it.
+fn belongs_into(tree: &[u8], level: usize, name: &[u8]) -> Result<bool, GitError> {
+    let is_deep = level >= LEVELS && subdirectory(tree, &name[..2])?.is_none();
+    Ok(name.len() == 2 || is_deep || file(tree, name)?.is_some())
 }

@@ -1,5 +1,5 @@
-//! Writes the notes that wait: all of them in one commit, which goes with a push of
-//! releases, or is pushed by itself when no release waits.
+//! Writes the notes that wait: all of them in one commit, which is pushed when no
+//! release waits. Where pushes are limited, it goes with one of releases.
 
 use std::{
     collections::BTreeMap,
@@ -17,6 +17,9 @@ use crate::{GitError, Note, Noted, ObjectId, Snapshot, draft::Draft, note::NOTES
 
 /// How long notes are gathered for a push of their own: nobody waits for them as for a release.
 const GATHERING: Duration = Duration::from_secs(1);
+/// Pushes of notes take at most one part in so many of the time. The remote's git looks at all
+/// trees of notes for each, for 0.2 s when there are 100,000 notes, and a release may come meanwhile.
+const SHARE: u32 = 10;
 /// How often it is looked whether a release that was announced is not coming after all.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// After this time notes get a push between two of releases, if they may not go with those.
@@ -35,6 +38,8 @@ pub(super) struct WaitingNotes {
     notes: Vec<PendingNote>,
     /// How often in a row others were faster.
     attempts: usize,
+    /// How long the last push took.
+    took: Duration,
     /// Whether the remote took a push of notes, and each since: one that it declines
     /// must not be a part of a push of releases.
     may_board: bool,
@@ -73,7 +78,8 @@ impl Worker {
         let came = self.notes.notes.first()?.came;
         let now = Instant::now();
         let is_release_near = self.announced.load(Ordering::SeqCst) > 0 && came.elapsed() < PATIENCE;
-        let due = if is_release_near { now + LOOK_AGAIN } else { came + GATHERING };
+        let gathering = (self.notes.took * SHARE).clamp(GATHERING, PATIENCE);
+        let due = if is_release_near { now + LOOK_AGAIN } else { came + gathering };
         Some(due.max(now + self.pace.delay_of_notes(now)))
     }
 
@@ -165,7 +171,10 @@ impl Worker {
 
     fn deliver_notes(&mut self, base: &Snapshot, tip: ObjectId, draft: Draft<'_>) -> Delivery {
         let update = Target::Notes.update(&self.shared, base, tip);
-        match self.push(&[update], &mut draft.finish()).map(|mut answers| answers.swap_remove(0)) {
+        let started = Instant::now();
+        let pushed = self.push(&[update], &mut draft.finish());
+        self.notes.took = started.elapsed();
+        match pushed.map(|mut answers| answers.swap_remove(0)) {
             Ok(Pushed::Accepted) => match self.publish_notes(tip) {
                 Ok(()) => Delivery::Done,
                 Err(error) => Delivery::Unavailable(full_message(&error)),
@@ -197,9 +206,10 @@ impl Worker {
         WriteError::Declined(reason)
     }
 
-    /// Drafts the notes that can go with a push of releases.
+    /// Drafts the notes that go with a push of releases: where pushes are limited, one less
+    /// is worth more than the time that they take.
     pub(super) fn board(&mut self, base: &Snapshot, draft: &mut Draft<'_>) -> Option<Passengers> {
-        if !self.notes.may_board || self.notes.notes.is_empty() {
+        if !self.pace.is_limited() || !self.notes.may_board || self.notes.notes.is_empty() {
             return None;
         }
         let waiting = self.notes.take();
