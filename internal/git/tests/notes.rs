@@ -443,13 +443,26 @@ async fn where_pushes_are_limited_notes_go_with_those_of_releases() {
 async fn where_pushes_are_not_limited_releases_go_before_notes() {
     let fixture = open(Origin::new());
     let pushes = Pushes::of(&fixture.origin);
-    let commit = fixture.head();
-    fixture.writer.note(line(commit, "first")).await.unwrap();
-    let (noted, written) = note_and_release(&fixture.writer, line(commit, "second"), change_of("file")).await;
+    let announced = fixture.writer.announce();
+    let written = async {
+        // Longer than notes are gathered: only time can tell that they wait for what is announced.
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        announced.write(change_of("file")).await
+    };
+    let (noted, written) = tokio::join!(fixture.writer.note(line(fixture.head(), "healthy")), written);
     assert_eq!(noted.unwrap(), Noted::Written);
     written.unwrap();
     fixture.writer.close();
-    assert_eq!(pushes.seen(), [[NOTES], ["refs/heads/main"], [NOTES]]);
+    assert_eq!(pushes.seen(), [["refs/heads/main"], [NOTES]]);
+}
+
+#[tokio::test]
+async fn notes_do_not_wait_for_ever_for_what_is_announced() {
+    let fixture = open(Origin::new());
+    let _announced = fixture.writer.announce();
+    let noted = fixture.writer.note(line(fixture.head(), "healthy"));
+    let noted = tokio::time::timeout(Duration::from_mins(1), noted).await.expect("it is written");
+    assert_eq!(noted.unwrap(), Noted::Written);
 }
 
 #[tokio::test]
