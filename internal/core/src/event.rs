@@ -5,13 +5,18 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{Intent, Name, Person};
+use crate::{
+    Intent, Name, Person,
+    rollout::{ConditionError, ContainerError, JobFailed, PodFailed, Report, Succeeded},
+};
 
 /// An accepted event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     Release(Release),
     NewArtifact(NewArtifact),
+    /// What a daemon told.
+    Rollout(Report),
 }
 
 /// An artifact was stored: `newArtifact`.
@@ -66,8 +71,109 @@ impl Released<'_> {
     }
 }
 
+/// All replicas of a workload run an artifact: `releaseSucceeded`. For other systems.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReleaseSucceeded<'a> {
+    /// The workload.
+    pub name: &'a str,
+    pub namespace: &'a str,
+    pub resource_type: &'a str,
+    pub available_pods: i32,
+    pub desired_pods: i32,
+    pub artifact_id: &'a str,
+    pub author_email: &'a str,
+    pub environment: &'a str,
+}
+
+/// A pod or a job fails: `releaseFailed`. For other systems.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReleaseFailed<'a> {
+    /// Of the pod, or of the job.
+    pub pod_name: &'a str,
+    pub namespace: &'a str,
+    pub errors: Vec<ContainerError>,
+    pub author_email: &'a str,
+    pub environment: &'a str,
+    pub artifact_id: &'a str,
+    pub squad: &'a str,
+    pub alert_squad: &'a str,
+}
+
+/// What other systems are told of a report: the type and the body. `None` for a state.
+pub fn rollout_announcement(report: &Report) -> Option<(&'static str, Vec<u8>)> {
+    Some(match report {
+        Report::Succeeded(body) => (ReleaseSucceeded::KIND, ReleaseSucceeded::of(body).to_json()),
+        Report::PodFailed(body) => (ReleaseFailed::KIND, ReleaseFailed::of_pod(body).to_json()),
+        Report::JobFailed(body) => (ReleaseFailed::KIND, ReleaseFailed::of_job(body).to_json()),
+        Report::State(_) => return None,
+    })
+}
+
+impl<'a> ReleaseSucceeded<'a> {
+    pub const KIND: &'static str = "releaseSucceeded";
+
+    fn of(report: &'a Succeeded) -> Self {
+        Self {
+            name: &report.name,
+            namespace: &report.namespace,
+            resource_type: &report.resource_type,
+            available_pods: report.available_pods,
+            desired_pods: report.replicas,
+            artifact_id: &report.artifact_id,
+            author_email: &report.author_email,
+            environment: &report.environment,
+        }
+    }
+
+    fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("it has only texts and numbers")
+    }
+}
+
+impl<'a> ReleaseFailed<'a> {
+    pub const KIND: &'static str = "releaseFailed";
+
+    fn of_pod(report: &'a PodFailed) -> Self {
+        Self {
+            pod_name: &report.pod_name,
+            namespace: &report.namespace,
+            errors: report.errors.clone(),
+            author_email: &report.author_email,
+            environment: &report.environment,
+            artifact_id: &report.artifact_id,
+            squad: &report.squad,
+            alert_squad: &report.alert_squad,
+        }
+    }
+
+    /// A condition of the job stands where a pod has a container.
+    fn of_job(report: &'a JobFailed) -> Self {
+        let error = |error: &ConditionError| ContainerError {
+            name: report.job_name.clone(),
+            message: error.message.clone(),
+            kind: error.reason.clone(),
+        };
+        Self {
+            pod_name: &report.job_name,
+            namespace: &report.namespace,
+            errors: report.errors.iter().map(error).collect(),
+            author_email: &report.author_email,
+            environment: &report.environment,
+            artifact_id: &report.artifact_id,
+            squad: &report.squad,
+            alert_squad: "",
+        }
+    }
+
+    fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("it has only texts")
+    }
+}
+
 /// Types that are for other systems. They pass by here, too, because the queue gets everything.
-const ANNOUNCEMENTS: [&str; 3] = [Released::KIND, "releaseSucceeded", "releaseFailed"];
+const ANNOUNCEMENTS: [&str; 3] = [Released::KIND, ReleaseSucceeded::KIND, ReleaseFailed::KIND];
 
 /// Whether there is nothing to do for an event of this type.
 pub fn is_announcement(kind: &str) -> bool {
@@ -92,6 +198,7 @@ impl Event {
         match self {
             Self::Release(_) => Self::RELEASE,
             Self::NewArtifact(_) => Self::NEW_ARTIFACT,
+            Self::Rollout(report) => report.kind(),
         }
     }
 
@@ -99,6 +206,7 @@ impl Event {
         let json = match self {
             Self::Release(release) => serde_json::to_vec(release),
             Self::NewArtifact(artifact) => serde_json::to_vec(artifact),
+            Self::Rollout(report) => return report.to_json(),
         };
         json.expect("an event has only texts and times")
     }
@@ -112,7 +220,7 @@ impl Event {
             Self::NEW_ARTIFACT => {
                 serde_json::from_slice(body).map(Self::NewArtifact).map_err(unreadable(Self::NEW_ARTIFACT))
             }
-            other => Err(EventError::UnknownType(other.to_owned())),
+            other => Report::from_json(other, body).map(Self::Rollout),
         }
     }
 
@@ -123,6 +231,7 @@ impl Event {
             Self::Release(release) => format!("{}/{}", release.environment, release.service),
             // No environment is called so: its name would be empty.
             Self::NewArtifact(artifact) => format!("/{}", artifact.service),
+            Self::Rollout(report) => report.ordering_key(),
         }
     }
 }

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::event::EventError;
 
+pub mod record;
+
 /// Anything that a daemon tells. Over HTTP each kind has an endpoint of its own; in a
 /// broker each has a type name.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -18,7 +18,7 @@ pub(crate) fn kustomization_file(environment: &Name, namespace: &Name, service: 
     format!("clusters/{environment}/{namespace}/{service}.yaml")
 }
 
-fn releases_directory(environment: &str) -> String {
+pub(crate) fn releases_directory(environment: &str) -> String {
     format!("{environment}/releases")
 }
 

@@ -41,6 +41,8 @@ pub struct Tree<'a> {
 pub struct Entry {
     pub name: String,
     pub kind: EntryKind,
+    /// Equal ids have equal contents.
+    pub id: ObjectId,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -167,10 +169,16 @@ impl<'a> Tree<'a> {
                 Mode::Other => continue,
             };
             if let Ok(name) = str::from_utf8(entry.name) {
-                entries.push(Entry { name: name.to_owned(), kind });
+                entries.push(Entry { name: name.to_owned(), kind, id: entry.id });
             }
         }
         Ok(entries)
+    }
+
+    /// The files of a directory that [`Tree::entries`] has named, found without its path.
+    #[must_use]
+    pub fn inside(&self, directory: &Entry) -> Self {
+        Self { objects: self.objects, root: Some(directory.id) }
     }
 
     /// The id of the file or directory at the path: equal ids have equal contents.

@@ -1,0 +1,193 @@
+//! What is kept of a rollout with its release: the note of the release's commit.
+//!
+//! A note is JSON Lines, one line for each happening, oldest first. Servers of other
+//! versions, and people, may have put lines of their own there: they are left alone.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{Report, WorkloadId};
+
+/// How many of our lines a note has at most: a pod that crashes all night must not grow it.
+const MAX_RECORDS: usize = 50;
+/// The longest text of a line, in characters.
+const MAX_TEXT: usize = 500;
+
+/// One line of a note.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Record {
+    /// The id of the event that told it; there is one line for each.
+    pub event: Uuid,
+    /// When the server heard of it.
+    pub at: DateTime<Utc>,
+    /// The workload, or the pod that failed.
+    #[serde(flatten)]
+    pub object: WorkloadId,
+    #[serde(flatten)]
+    pub what: What,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "what", rename_all = "camelCase")]
+pub enum What {
+    Succeeded { available: i32, desired: i32 },
+    Failed { error: String },
+}
+
+/// How a rollout has ended so far, as its note tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    pub at: DateTime<Utc>,
+    /// Of all workloads that succeeded.
+    pub available: i32,
+    pub desired: i32,
+    /// The first error that nothing better has followed; `None`: it is healthy.
+    pub error: Option<String>,
+}
+
+impl Record {
+    /// `None` for a state: it is no happening.
+    pub fn new(event: Uuid, at: DateTime<Utc>, report: &Report) -> Option<Self> {
+        let object = |kind: &str, namespace: &str, name: &str| WorkloadId {
+            kind: kind.to_owned(),
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        };
+        let (object, what) = match report {
+            Report::Succeeded(body) => {
+                let what = What::Succeeded { available: body.available_pods, desired: body.replicas };
+                (object(&body.resource_type, &body.namespace, &body.name), what)
+            }
+            Report::PodFailed(body) => {
+                let errors = body.errors.iter().map(|error| sentence(&[&error.name, &error.kind, &error.message]));
+                (object(POD, &body.namespace, &body.pod_name), failed(errors))
+            }
+            Report::JobFailed(body) => {
+                let errors = body.errors.iter().map(|error| sentence(&[&error.reason, &error.message]));
+                (object(JOB, &body.namespace, &body.job_name), failed(errors))
+            }
+            Report::State(_) => return None,
+        };
+        Some(Self { event, at, object, what })
+    }
+
+    /// Whether it is about this workload: about itself or about one of its pods.
+    pub fn is_about(&self, workload: &WorkloadId) -> bool {
+        if self.object.kind != POD {
+            return self.object == *workload;
+        }
+        workload.kind != JOB
+            && self.object.namespace == workload.namespace
+            && owners(&self.object.name).any(|name| name == workload.name)
+    }
+
+    fn is_over(&self, later: &[Self]) -> bool {
+        later.iter().any(|later| {
+            let is_success = matches!(later.what, What::Succeeded { .. });
+            is_success && later.object.namespace == self.object.namespace && self.is_about(&later.object)
+        })
+    }
+}
+
+pub const POD: &str = "Pod";
+pub const JOB: &str = "Job";
+
+/// The names that a pod's owner may have: the pod's, without one or more of its last parts.
+pub fn owners(pod: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(pod), |name| name.rsplit_once('-').map(|(owner, _)| owner)).skip(1)
+}
+
+fn failed(errors: impl Iterator<Item = String>) -> What {
+    What::Failed { error: shorten(&errors.collect::<Vec<_>>().join("; ")) }
+}
+
+/// `api: CrashLoopBackOff: cannot open the database`
+fn sentence(parts: &[&str]) -> String {
+    let parts: Vec<&str> = parts.iter().map(|part| part.trim()).filter(|part| !part.is_empty()).collect();
+    parts.join(": ")
+}
+
+fn shorten(text: &str) -> String {
+    match text.char_indices().nth(MAX_TEXT) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// The lines of a note that are ours, oldest first.
+pub fn parse(note: &str) -> Vec<Record> {
+    note.lines().filter_map(record).collect()
+}
+
+fn record(line: &str) -> Option<Record> {
+    serde_json::from_str(line).ok()
+}
+
+/// The note with one more line; `None` when the event is in it already.
+///
+/// Of our lines the oldest go when there are too many, but never the first error and the last
+/// success. An event whose line is gone would be added again; a daemon repeats only what it told lately.
+pub fn append(note: Option<&str>, new: &Record) -> Option<String> {
+    let note = note.unwrap_or_default();
+    let mut lines: Vec<(&str, Option<Record>)> = note.lines().map(|line| (line, record(line))).collect();
+    let known = lines.iter().filter_map(|(_, record)| record.as_ref());
+    if known.clone().any(|known| known.event == new.event) {
+        return None;
+    }
+    let mut excess = (known.count() + 1).saturating_sub(MAX_RECORDS);
+    let is_error = |(_, record): &(&str, Option<Record>)| is(record, |what| matches!(what, What::Failed { .. }));
+    let is_success =
+        |(_, record): &(&str, Option<Record>)| is(record, |what| matches!(what, What::Succeeded { .. }));
+    let first_error = lines.iter().find(|line| is_error(line)).map(|(line, _)| *line);
+    let last_success = lines.iter().rfind(|line| is_success(line)).map(|(line, _)| *line);
+    lines.retain(|(line, record)| {
+        let is_kept = record.is_none() || Some(*line) == first_error || Some(*line) == last_success;
+        if is_kept || excess == 0 {
+            return true;
+        }
+        excess -= 1;
+        false
+    });
+    let mut text: String = lines.iter().flat_map(|(line, _)| [line, "\n"]).collect();
+    text.push_str(&serde_json::to_string(new).expect("it has only texts, numbers and times"));
+    text.push('\n');
+    Some(text)
+}
+
+fn is(record: &Option<Record>, test: impl Fn(&What) -> bool) -> bool {
+    record.as_ref().is_some_and(|record| test(&record.what))
+}
+
+/// The errors that nothing better has followed, oldest first.
+pub fn open_errors(records: &[Record]) -> impl Iterator<Item = (&Record, &str)> {
+    records.iter().enumerate().filter_map(|(index, record)| match &record.what {
+        What::Failed { error } if !record.is_over(&records[index + 1..]) => Some((record, error.as_str())),
+        _ => None,
+    })
+}
+
+/// What became of the rollout; `None` when nothing is recorded.
+pub fn outcome(records: &[Record]) -> Option<Outcome> {
+    let mut successes: Vec<&Record> = Vec::new();
+    for record in records.iter().filter(|record| matches!(record.what, What::Succeeded { .. })) {
+        successes.retain(|known| known.object != record.object);
+        successes.push(record);
+    }
+    let count = |pick: fn(&What) -> i32| successes.iter().map(|record| pick(&record.what)).sum();
+    let first_error = open_errors(records).next();
+    let at = match first_error {
+        Some((record, _)) => record.at,
+        None => successes.last()?.at,
+    };
+    Some(Outcome {
+        at,
+        available: count(|what| if let What::Succeeded { available, .. } = what { *available } else { 0 }),
+        desired: count(|what| if let What::Succeeded { desired, .. } = what { *desired } else { 0 }),
+        error: first_error.map(|(_, error)| error.to_owned()),
+    })
+}
+
+#[cfg(test)]
+mod tests;
