@@ -52,6 +52,9 @@ pub struct ReleaseStatus {
     /// to the same place has been.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<Rollout>,
+    /// The artifact of a later release to the same place; only when released.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub superseded_by: Option<String>,
 }
 
 /// What became of a release in the cluster.
@@ -107,6 +110,9 @@ pub struct EnvironmentStatus {
     /// Of the service, as the daemon has told of them last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub workloads: Vec<WorkloadStatus>,
+    /// When its daemon was heard of last; only when that is too long ago to rely on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_heard: Option<DateTime<Utc>>,
 }
 
 /// One workload in the cluster, compared with the config repository.

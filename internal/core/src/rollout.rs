@@ -61,6 +61,25 @@ impl Report {
         }
     }
 
+    pub fn environment(&self) -> &str {
+        match self {
+            Self::Succeeded(body) => &body.environment,
+            Self::PodFailed(body) => &body.environment,
+            Self::JobFailed(body) => &body.environment,
+            Self::State(body) => &body.environment,
+        }
+    }
+
+    /// Empty for a state, which is of many.
+    pub fn artifact_id(&self) -> &str {
+        match self {
+            Self::Succeeded(body) => &body.artifact_id,
+            Self::PodFailed(body) => &body.artifact_id,
+            Self::JobFailed(body) => &body.artifact_id,
+            Self::State(_) => "",
+        }
+    }
+
     /// Reports with the same key are about the same object, and are told and executed in order.
     pub fn ordering_key(&self) -> String {
         // No environment is called so: its name would be empty.

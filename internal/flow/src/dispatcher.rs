@@ -30,7 +30,7 @@ use uuid::Uuid;
 
 use crate::{
     Backends, FlowError, auto_release::auto_release, events::event_of, plan::PreparedRelease,
-    tracker::Tracker,
+    rollouts::Rollouts, tracker::Tracker,
 };
 
 /// How many events are worked on or wait for an earlier one of their service.
@@ -58,6 +58,7 @@ pub struct Dispatcher {
 struct Worker {
     backends: Backends,
     tracker: Arc<Tracker>,
+    rollouts: Rollouts,
     stop: CancellationToken,
     /// Counts what the remote accepted, to tell a release that it declines from a remote that declines all.
     committed: Arc<AtomicU64>,
@@ -66,7 +67,7 @@ struct Worker {
 }
 
 /// Why an event was not executed.
-enum Failure {
+pub(crate) enum Failure {
     /// Trying again cannot help.
     Permanent(String),
     /// The remote declines this one.
@@ -78,10 +79,11 @@ enum Failure {
 }
 
 impl Dispatcher {
-    pub(crate) fn new(backends: Backends, tracker: Arc<Tracker>) -> Self {
+    pub(crate) fn new(backends: Backends, tracker: Arc<Tracker>, rollouts: Rollouts) -> Self {
         let worker = Worker {
             backends,
             tracker,
+            rollouts,
             stop: CancellationToken::new(),
             committed: Arc::default(),
             reading: Arc::new(Semaphore::new(MAX_READING)),
@@ -235,6 +237,15 @@ impl Worker {
                 auto_release(&self.backends, &self.tracker, message, artifact).await?;
                 self.settle(message.id, None).await;
             }
+            Event::Rollout(report) => {
+                let announcement = self.rollouts.execute(message, report).await?;
+                if let Some(announcement) = announcement
+                    && !self.announce(announcement).await
+                {
+                    return Ok(());
+                }
+                self.settle(message.id, None).await;
+            }
         }
         Ok(())
     }
@@ -289,7 +300,7 @@ impl Worker {
         self.tracker.finish(message.id, state, commit.map(|id: ObjectId| id.to_string()), None);
         if commit.is_some() {
             self.backends.outbox.released(released).await;
-            if !self.announce(message, release, spec).await {
+            if !self.announce(announcement(message, release, spec)).await {
                 return;
             }
         }
@@ -297,10 +308,10 @@ impl Worker {
     }
 
     /// Tells other systems. Tries until it works; `false` when the server stops before.
-    async fn announce(&self, message: &Message, release: &Release, spec: &Spec) -> bool {
+    async fn announce(&self, announcement: Message) -> bool {
         let mut delays = delays();
-        while let Err(error) = self.backends.broker.announce(announcement(message, release, spec)).await {
-            warn!("a release cannot be announced yet: {}", full_message(&error));
+        while let Err(error) = self.backends.broker.announce(announcement.clone()).await {
+            warn!("a '{}' cannot be announced yet: {}", announcement.kind, full_message(&error));
             if !self.pause(delays.next().unwrap_or(MAX_DELAY)).await {
                 return false;
             }

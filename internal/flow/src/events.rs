@@ -50,7 +50,7 @@ pub(crate) fn event_of(message: &Message) -> Result<Event, EventError> {
     Ok(match Event::from_json(&message.kind, &message.body)? {
         // An event of the field's implementation has no release id; that of its message serves.
         Event::Release(release) => Event::Release(Release { release_id: message.id, ..release }),
-        other @ Event::NewArtifact(_) => other,
+        other @ (Event::NewArtifact(_) | Event::Rollout(_)) => other,
     })
 }
 

@@ -16,6 +16,7 @@ mod outbox;
 mod plan;
 mod policies;
 mod release;
+mod rollouts;
 mod status;
 mod suggest;
 mod tracker;
@@ -34,6 +35,7 @@ pub use error::FlowError;
 pub use outbox::{Outbox, Retries};
 pub use release::{Accepted, ReleaseRequest};
 
+use rollouts::Rollouts;
 use tracker::Tracker;
 
 /// What the use cases work on.
@@ -54,6 +56,7 @@ pub struct Backends {
 pub struct Flow {
     backends: Backends,
     tracker: Arc<Tracker>,
+    rollouts: Rollouts,
     fetches: Arc<Semaphore>,
 }
 
@@ -72,8 +75,9 @@ impl Flow {
                 tracker.accept(&release);
             }
         }
-        let dispatcher = Dispatcher::new(backends.clone(), tracker.clone());
-        Ok((Self { backends, tracker, fetches: Arc::new(Semaphore::new(MAX_FETCHES)) }, dispatcher))
+        let rollouts = Rollouts::new(backends.clone());
+        let dispatcher = Dispatcher::new(backends.clone(), tracker.clone(), rollouts.clone());
+        Ok((Self { backends, tracker, rollouts, fetches: Arc::new(Semaphore::new(MAX_FETCHES)) }, dispatcher))
     }
 
     /// The branch of the config repository that is read and written.

@@ -16,7 +16,7 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use chrono::Utc;
 use futures::future::join_all;
 use release_broker::{Broker, Lease, Message};
-use release_core::full_message;
+use release_core::{full_message, rollout::Report};
 use release_notify::{DeliveryError, Failed, Notification, Notifiers, Released};
 use release_telemetry::Metrics;
 use serde::{Deserialize, Serialize};
@@ -93,6 +93,12 @@ impl Outbox {
     pub(crate) async fn failed(&self, failed: Failed<'_>) {
         let notifications = self.notifiers.of_failure(failed);
         self.keep(failed.release.release_id, "failed", notifications).await;
+    }
+
+    /// The same for what a daemon told in the event `cause`.
+    pub(crate) async fn rollout(&self, cause: Uuid, report: &Report) {
+        let notifications = self.notifiers.of_rollout(report);
+        self.keep(cause, "rollout", notifications).await;
     }
 
     /// This event will come; if it comes again, it may have made notifications already.

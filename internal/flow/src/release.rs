@@ -94,6 +94,13 @@ impl Flow {
     /// Another server may execute what this one accepted. Then it is queued until its commit has been
     /// fetched, or until it is found among the dead; and unchanged while its artifact runs.
     pub async fn release_status(&self, id: Uuid) -> Result<Option<ReleaseStatus>, FlowError> {
+        match self.status_without_rollout(id).await? {
+            Some(status) => self.with_rollout(status).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn status_without_rollout(&self, id: Uuid) -> Result<Option<ReleaseStatus>, FlowError> {
         let known = self.status_without_dead(id).await?;
         match known {
             Some(known) if known.state.is_final() || self.backends.broker.holds(id) => Ok(Some(known)),
@@ -115,7 +122,7 @@ impl Flow {
         if self.backends.broker.is_shared() {
             self.status_without_dead(id).await
         } else {
-            self.release_status(id).await
+            self.status_without_rollout(id).await
         }
     }
 
@@ -136,6 +143,7 @@ impl Flow {
             commit: Some(commit.id.to_string()),
             message: None,
             rollout: None,
+            superseded_by: None,
         }))
     }
 
@@ -170,6 +178,7 @@ impl Flow {
                 commit: None,
                 message: Some(dead.reason),
                 rollout: None,
+                superseded_by: None,
             })
         }))
     }

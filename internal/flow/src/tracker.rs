@@ -81,6 +81,7 @@ impl Tracked {
             commit: None,
             message: None,
             rollout: None,
+            superseded_by: None,
         };
         Self { status, number, is_taken: false, offers: 0 }
     }
