@@ -6,7 +6,7 @@ use chrono::SecondsFormat;
 use clap::{Args, Subcommand, ValueEnum};
 use release_api::v1::{EventsResponse, QueuedEvent};
 use release_client::{Client, ClientConfig, ClientError, Secret};
-use release_core::Event;
+use release_core::{Event, rollout::Report};
 use release_terminal::{CliError, Line, Printer, Table};
 use serde_json::Value;
 use url::Url;
@@ -170,13 +170,17 @@ fn table(events: &EventsResponse) -> Table {
 }
 
 /// `<environment>/<service> <artifact>` of a release, as far as they are there; a new artifact has
-/// no environment.
+/// no environment, and a daemon tells of a workload.
 fn what(event: &QueuedEvent) -> String {
     let text = |field| event.body.get(field).and_then(Value::as_str).unwrap_or("?");
-    if event.kind == Event::NEW_ARTIFACT {
-        return format!("{} {}", text("service"), text("artifactId"));
+    match event.kind.as_str() {
+        Event::NEW_ARTIFACT => format!("{} {}", text("service"), text("artifactId")),
+        Report::SUCCEEDED => format!("{}/{} {}", text("environment"), text("name"), text("artifactId")),
+        Report::POD_FAILED => format!("{}/{} {}", text("environment"), text("podName"), text("artifactId")),
+        Report::JOB_FAILED => format!("{}/{} {}", text("environment"), text("jobName"), text("artifactId")),
+        Report::STATE => text("environment").to_owned(),
+        _ => format!("{}/{} {}", text("environment"), text("service"), text("artifactID")),
     }
-    format!("{}/{} {}", text("environment"), text("service"), text("artifactID"))
 }
 
 #[cfg(test)]
@@ -236,6 +240,9 @@ mod tests {
         event.kind = "newArtifact".into();
         event.body = json!({"service": "svc", "artifactId": "m-1"});
         assert_eq!(what(&event), "svc m-1");
+        event.kind = "rollout.podFailed".into();
+        event.body = json!({"environment": "dev", "podName": "api-0", "artifactId": "m-1"});
+        assert_eq!(what(&event), "dev/api-0 m-1");
         event.kind = "release.artifactId".into();
         event.body = json!("nonsense");
         assert_eq!(what(&event), "?/? ?");

@@ -34,10 +34,12 @@ fn the_manual_has_every_metric() {
     metrics.count_notification("", "");
     metrics.add_pending_notifications("", 0);
     metrics.count_refused_login("");
+    metrics.set_workloads("", "", 0);
+    metrics.set_cluster_state_age("", Duration::ZERO);
     let text = metrics.encode();
     let names: Vec<&str> =
         text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
-    assert_eq!(names.len(), 14, "add new metrics here: {names:?}");
+    assert_eq!(names.len(), 16, "add new metrics here: {names:?}");
     for name in names {
         assert!(MANUAL.contains(&format!("`{name}`")), "{name} is not in docs/operations.md");
     }

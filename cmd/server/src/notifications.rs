@@ -33,12 +33,12 @@ pub(crate) struct NotificationFlags {
         default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true
     )]
     mute_slack_notification_release_processed: bool,
-    /// Accepted from the field's deployments. Nothing tells of rollouts before the daemon does.
+    /// Don't tell anybody what becomes of releases in their clusters
     #[arg(
         long = "mute-slack-notification-k8s", default_value_t = false, num_args = 0..=1, require_equals = true,
-        default_missing_value = "true", value_parser = BoolishValueParser::new(), hide = true
+        default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true
     )]
-    _mute_slack_notification_k8s: bool,
+    mute_slack_notification_k8s: bool,
     // No parser: its error would repeat the text, and there are keys in it.
     /// The Grafana of each environment that gets annotations
     #[arg(long, env = "GRAFANA_ANNOTATIONS", hide_env_values = true, value_name = "ENV=API-KEY=URL,…")]
@@ -68,6 +68,7 @@ impl NotificationFlags {
             mute: Mute {
                 policy: self.mute_slack_notification_policy,
                 release_processed: self.mute_slack_notification_release_processed,
+                k8s: self.mute_slack_notification_k8s,
             },
         };
         let github = |token| GithubConfig {
@@ -169,7 +170,7 @@ mod tests {
         ]);
         let slack = config.slack.unwrap();
         assert_eq!(slack.api_url.as_str(), "http://localhost:1/api");
-        assert!(slack.mute.policy && !slack.mute.release_processed);
+        assert!(slack.mute.policy && !slack.mute.release_processed && slack.mute.k8s);
         let github = config.github.unwrap();
         assert_eq!((github.owner.as_str(), github.api_url.as_str()), ("acme", "https://api.github.com/"));
         let grafana: Vec<_> = config

@@ -206,5 +206,6 @@ fn attachment(color: Colour, title: String, title_link: &str, text: String) -> A
     Attachment { color, fallback: title.clone(), title, title_link: title_link.to_owned(), text }
 }
 
+mod rollouts;
 #[cfg(test)]
 mod tests;

@@ -21,13 +21,15 @@ pub struct SlackConfig {
     pub mute: Mute,
 }
 
-/// Direct messages that nobody wants.
+/// Messages that nobody wants.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Mute {
     /// That an auto-release policy released something, or could not.
     pub policy: bool,
     /// That a release has been written to the config repository.
     pub release_processed: bool,
+    /// What became of a release in its cluster; also in channels.
+    pub k8s: bool,
 }
 
 /// Whom a message is for.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder, core::Collector,
 };
 
@@ -39,6 +39,8 @@ pub struct Metrics {
     notifications_pending: IntGaugeVec,
     logins_refused: IntCounterVec,
     identity_providers_up: IntGauge,
+    workloads: IntGaugeVec,
+    cluster_state_age: GaugeVec,
 }
 
 /// The labels of one release.
@@ -100,6 +102,8 @@ impl Metrics {
                 "release_manager_identity_providers_up",
                 "1 when the keys of all identity providers could be fetched lately, else 0.",
             ),
+            workloads: register(&registry, workloads()),
+            cluster_state_age: register(&registry, cluster_state_age()),
             registry,
         }
     }
@@ -185,6 +189,17 @@ impl Metrics {
         self.identity_providers_up.set(i64::from(up));
     }
 
+    /// How many workloads of a cluster compare in this way with the config repository.
+    pub fn set_workloads(&self, environment: &str, truth: &'static str, count: usize) {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        self.workloads.with_label_values(&[environment, truth]).set(count);
+    }
+
+    /// How long ago the daemon of an environment was heard of.
+    pub fn set_cluster_state_age(&self, environment: &str, age: Duration) {
+        self.cluster_state_age.with_label_values(&[environment]).set(age.as_secs_f64());
+    }
+
     /// The text exposition format.
     pub fn encode(&self) -> String {
         TextEncoder::new()
@@ -268,6 +283,26 @@ fn logins_refused() -> prometheus::Result<IntCounterVec> {
     )
 }
 
+fn workloads() -> prometheus::Result<IntGaugeVec> {
+    IntGaugeVec::new(
+        Opts::new(
+            "release_manager_workloads",
+            "Workloads of a cluster, by how they compare with the config repository.",
+        ),
+        &["environment", "truth"],
+    )
+}
+
+fn cluster_state_age() -> prometheus::Result<GaugeVec> {
+    GaugeVec::new(
+        Opts::new(
+            "release_manager_cluster_state_age_seconds",
+            "How long ago the daemon of an environment has told what runs there.",
+        ),
+        &["environment"],
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -292,6 +327,8 @@ mod tests {
         metrics.add_pending_notifications("slack", 2);
         metrics.count_refused_login("expired");
         metrics.set_identity_providers_up(true);
+        metrics.set_workloads("dev", "drifted", 3);
+        metrics.set_cluster_state_age("dev", Duration::from_millis(1500));
 
         let text = metrics.encode();
         for line in [
@@ -311,6 +348,8 @@ mod tests {
             r#"release_manager_notifications_pending{notifier="slack"} 2"#,
             r#"release_manager_logins_refused_total{reason="expired"} 1"#,
             "release_manager_identity_providers_up 1",
+            r#"release_manager_workloads{environment="dev",truth="drifted"} 3"#,
+            r#"release_manager_cluster_state_age_seconds{environment="dev"} 1.5"#,
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\nis not in\n{text}");
         }

@@ -35,8 +35,8 @@ pub(super) enum ApiError {
     NotJson(serde_json::Error),
     #[error("The body must be a JSON object.")]
     NotAnObject,
-    #[error("The body is longer than {MAX_BODY_BYTES} bytes.")]
-    BodyTooLong,
+    #[error("The body is longer than {0} bytes.")]
+    BodyTooLong(usize),
     #[error("The body ended too early; send the request again.")]
     BodyCutOff,
     #[error("The address is not valid UTF-8.")]
@@ -86,7 +86,7 @@ impl ApiError {
             }
             Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
             Self::NoSuchMethod => StatusCode::METHOD_NOT_ALLOWED,
-            Self::BodyTooLong => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyTooLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Timeout | Self::Starting | Self::Flow(FlowError::Unavailable(_)) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }

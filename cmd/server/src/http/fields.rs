@@ -129,6 +129,13 @@ impl Fields {
         Uuid::parse_str(&text).map_err(|_| self.refuse(path, "must be a UUID"))
     }
 
+    /// A whole number; 0 when it is missing.
+    pub(super) fn number(&mut self, path: &str) -> Result<i32, Noted> {
+        let Some(value) = self.optional_value(path)? else { return Ok(0) };
+        let number = value.as_i64().and_then(|number| i32::try_from(number).ok());
+        number.ok_or_else(|| self.refuse(path, "must be a whole number"))
+    }
+
     /// How many of something, from 1 to 1000 and 1 when not given; a text of digits, as queries are.
     pub(super) fn count(&mut self, path: &str) -> Result<usize, Noted> {
         let text = self.optional_text(path)?;
@@ -227,9 +234,14 @@ impl<S: Send + Sync> FromRequest<S> for Body {
     }
 }
 
-/// The body, if it is not too long. What is too long is received to its end
-/// nevertheless, within reason: who is still sending would not see the answer.
+/// The body, if it is not too long.
 pub(super) async fn read(body: axum::body::Body) -> Result<Vec<u8>, ApiError> {
+    read_up_to(MAX_BODY_BYTES, body).await
+}
+
+/// The body, if it is not longer than `max` bytes. What is too long is received to its end
+/// nevertheless, within reason: who is still sending would not see the answer.
+pub(super) async fn read_up_to(max: usize, body: axum::body::Body) -> Result<Vec<u8>, ApiError> {
     const MAX_DISCARDED_BYTES: usize = 16 * MAX_BODY_BYTES;
     let mut chunks = body.into_data_stream();
     let mut kept = Vec::new();
@@ -237,13 +249,13 @@ pub(super) async fn read(body: axum::body::Body) -> Result<Vec<u8>, ApiError> {
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(|_| ApiError::BodyCutOff)?;
         received += chunk.len();
-        if received <= MAX_BODY_BYTES {
+        if received <= max {
             kept.extend_from_slice(&chunk);
-        } else if received > MAX_DISCARDED_BYTES {
+        } else if received > max.max(MAX_DISCARDED_BYTES) {
             break;
         }
     }
-    if received > MAX_BODY_BYTES { Err(ApiError::BodyTooLong) } else { Ok(kept) }
+    if received > max { Err(ApiError::BodyTooLong(max)) } else { Ok(kept) }
 }
 
 /// Extractor: the fields of the address, those of the path and those of the query.

@@ -3,6 +3,7 @@
 mod access;
 mod artifacts;
 pub(crate) mod auth;
+mod daemon;
 mod describe;
 mod error;
 mod fields;
@@ -129,6 +130,12 @@ pub(crate) fn router(state: AppState, logins: &Logins, timeout: Duration) -> Rou
     let for_artifact = Router::new()
         .route("/artifacts/create", post(artifacts::create))
         .route_layer(login(Audience::Artifact));
+    let for_daemon = Router::new()
+        .route("/webhook/daemon/k8s/deploy", post(daemon::succeeded))
+        .route("/webhook/daemon/k8s/error", post(daemon::pod_failed))
+        .route("/webhook/daemon/k8s/joberror", post(daemon::job_failed))
+        .merge(v1::router(v1::for_daemon()))
+        .route_layer(login(Audience::Daemon));
     let for_everyone = Router::new()
         .route("/metrics", get(probes::metrics))
         .route("/webhook/github", post(webhook::github))
@@ -138,6 +145,7 @@ pub(crate) fn router(state: AppState, logins: &Logins, timeout: Duration) -> Rou
     let probes = Router::new().route("/ping", get(probes::ping)).route("/ready", get(probes::ready));
     let in_time = for_hamctl
         .merge(for_artifact)
+        .merge(for_daemon)
         .merge(for_everyone)
         .merge(probes)
         .layer(from_fn_with_state(timeout, limits::within));

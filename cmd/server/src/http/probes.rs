@@ -29,14 +29,17 @@ pub(super) async fn ready(State(state): State<AppState>) -> (StatusCode, Json<Re
 
 /// `GET /metrics`
 pub(super) async fn metrics(State(state): State<AppState>) -> impl IntoResponse {
-    observe_events(&state).await;
+    observe(&state).await;
     ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], state.metrics().encode())
 }
 
-/// The last numbers stay when the queue cannot be read; `/ready` says so.
-async fn observe_events(state: &AppState) {
+/// The last numbers stay when something cannot be read; `/ready` says so.
+async fn observe(state: &AppState) {
     let Ok(flow) = state.flow() else { return };
     if let Ok(events) = flow.event_counts().await {
         state.metrics().set_events(events.pending, events.dead);
+    }
+    if let Err(error) = flow.observe_clusters().await {
+        tracing::warn!("the clusters cannot be compared with the config repository: {error}");
     }
 }

@@ -47,18 +47,13 @@ struct Inner {
 impl Clusters {
     pub(crate) fn hear(&self, state: ClusterState, now: DateTime<Utc>) -> Result<(), TooManyEnvironments> {
         let mut inner = self.lock();
-        match inner.clusters.get_mut(&state.environment) {
-            Some(cluster) => Arc::make_mut(cluster).update(state, now),
-            None if inner.clusters.len() >= MAX_ENVIRONMENTS => {
-                return Err(TooManyEnvironments(state.environment));
-            }
-            None => {
-                let environment = state.environment.clone();
-                let mut cluster = Cluster::new(state.observed_at, now);
-                cluster.update(state, now);
-                inner.clusters.insert(environment, Arc::new(cluster));
-            }
+        let clusters = &mut inner.clusters;
+        if clusters.len() >= MAX_ENVIRONMENTS && !clusters.contains_key(&state.environment) {
+            return Err(TooManyEnvironments(state.environment));
         }
+        let new = || Arc::new(Cluster::new(state.observed_at, now));
+        let cluster = clusters.entry(state.environment.clone()).or_insert_with(new);
+        Arc::make_mut(cluster).update(state, now);
         Ok(())
     }
 

@@ -110,16 +110,17 @@ impl Environment {
     pub(crate) fn candidates(&self, id: &WorkloadId, artifact_id: &str) -> Vec<&Arc<Service>> {
         let kinds: &[&str] = if id.kind == POD { &OWNERS_OF_PODS } else { &[id.kind.as_str()] };
         let has_owner = id.kind == POD || id.kind == JOB;
-        let names = once(id.name.as_str()).chain(owners(&id.name).take_while(|_| has_owner));
-        let ids = names.clone().flat_map(|name| {
-            kinds.iter().map(move |kind| WorkloadId {
+        let names: Vec<&str> =
+            once(id.name.as_str()).chain(owners(&id.name).take_while(|_| has_owner)).collect();
+        let ids = names.iter().flat_map(|name| {
+            kinds.iter().map(|kind| WorkloadId {
                 kind: (*kind).to_owned(),
                 namespace: id.namespace.clone(),
-                name: name.to_owned(),
+                name: (*name).to_owned(),
             })
         });
         let by_manifest = ids.filter_map(|id| self.by_workload.get(&id));
-        let by_name = names.filter_map(|name| self.service(&id.namespace, name));
+        let by_name = names.iter().filter_map(|name| self.service(&id.namespace, name));
         by_manifest.chain(by_name).chain(self.only_one_with(&id.namespace, artifact_id)).collect()
     }
 

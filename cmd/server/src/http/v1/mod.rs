@@ -2,10 +2,12 @@
 //!
 //! The routes are lists, so that a test can hold `openapi.json` against them.
 
+mod cluster_state;
 mod events;
 mod names;
 mod openapi;
 mod releases;
+mod status;
 mod uploads;
 
 use axum::{
@@ -20,12 +22,17 @@ type Route = (&'static str, MethodRouter<AppState>);
 pub(super) fn for_hamctl() -> Vec<Route> {
     vec![
         ("/api/v1/releases/{id}", get(releases::status)),
+        ("/api/v1/status", get(status::status)),
         ("/api/v1/environments", get(names::environments)),
         ("/api/v1/services", get(names::services)),
         ("/api/v1/events", get(events::list)),
         ("/api/v1/events/{id}", delete(events::forget)),
         ("/api/v1/events/{id}/retry", post(events::retry)),
     ]
+}
+
+pub(super) fn for_daemon() -> Vec<Route> {
+    vec![("/api/v1/cluster-state", post(cluster_state::receive))]
 }
 
 /// The address itself is the permission.
