@@ -281,6 +281,41 @@ mod tests {
             String::from_utf8(released.to_json()).unwrap(),
             r#"{"name":"svc","namespace":"dev","artifactId":"master-1-2","authorEmail":"j@x.io","authorName":"Jane","squad":"aura","environment":"dev","intentType":"Promote"}"#
         );
+        let report = Succeeded {
+            name: "svc".into(),
+            namespace: "dev".into(),
+            resource_type: "Deployment".into(),
+            available_pods: 2,
+            replicas: 3,
+            artifact_id: "master-1-2".into(),
+            author_email: "j@x.io".into(),
+            squad: "aura".into(),
+            environment: "dev".into(),
+        };
+        let job = JobFailed {
+            job_name: "migrate".into(),
+            namespace: "dev".into(),
+            errors: vec![ConditionError { reason: "Deadline".into(), message: "too slow".into() }],
+            author_email: "j@x.io".into(),
+            environment: "dev".into(),
+            artifact_id: "master-1-2".into(),
+            squad: "aura".into(),
+        };
+        for (report, kind, body) in [
+            (
+                Report::Succeeded(report),
+                "releaseSucceeded",
+                r#"{"name":"svc","namespace":"dev","resourceType":"Deployment","availablePods":2,"desiredPods":3,"artifactId":"master-1-2","authorEmail":"j@x.io","environment":"dev"}"#,
+            ),
+            (
+                Report::JobFailed(job),
+                "releaseFailed",
+                r#"{"podName":"migrate","namespace":"dev","errors":[{"name":"migrate","message":"too slow","type":"Deadline"}],"authorEmail":"j@x.io","environment":"dev","artifactId":"master-1-2","squad":"aura","alertSquad":""}"#,
+            ),
+        ] {
+            let (found, json) = rollout_announcement(&report).unwrap();
+            assert_eq!((found, String::from_utf8(json).unwrap().as_str()), (kind, body));
+        }
         for kind in ["released", "releaseSucceeded", "releaseFailed"] {
             assert!(is_announcement(kind), "{kind}");
         }

@@ -15,7 +15,7 @@ use axum::{
     http::{Method, Request, StatusCode, header::AUTHORIZATION},
 };
 use http_body_util::BodyExt;
-use release_api::{ErrorResponse, REQUEST_ID_HEADER};
+use release_api::{ErrorResponse, IDEMPOTENCY_KEY_HEADER, REQUEST_ID_HEADER};
 use serde_json::Value;
 use tower::ServiceExt;
 
@@ -26,6 +26,13 @@ const RELEASE: &str =
     r#"{"service":"svc","environment":"dev","artifactId":"m-1","intent":{"type":"ReleaseArtifact"}}"#;
 const AUTO_RELEASE: &str = r#"{"service":"svc","branch":"master","environment":"dev"}"#;
 const RESTRICTION: &str = r#"{"service":"svc","branchRegex":"^master$","environment":"dev"}"#;
+const SUCCEEDED: &str = r#"{"name":"svc","namespace":"dev","resourceType":"Deployment","availablePods":2,"replicas":2,
+    "artifactId":"m-1","authorEmail":"","environment":"dev"}"#;
+const POD_FAILED: &str = r#"{"podName":"svc-1","namespace":"dev","errors":[{"name":"svc","message":"a\nb","type":"OOMKilled"}],
+    "artifactId":"m-1","authorEmail":"j@x.io","environment":"dev","alertSquad":"#alerts"}"#;
+const JOB_FAILED: &str = r#"{"jobName":"migrate","namespace":"dev","errors":[{"reason":"x","message":"y"}],"artifactId":"m-1",
+    "authorEmail":"j@x.io","environment":"dev"}"#;
+const STATE: &str = r#"{"environment":"dev","observedAt":"2026-01-02T03:04:05Z","isComplete":true,"workloads":[]}"#;
 const ARTIFACT: &str = r#"{"artifact":{"id":"m-1","service":"svc"},"md5":"1B2M2Y8AsgTpgAmY7PhCfg=="}"#;
 
 fn state() -> AppState {
@@ -96,6 +103,7 @@ async fn each_audience_has_its_endpoints_and_no_others() {
         (Method::PATCH, "/policies/auto-release"),
         (Method::PATCH, "/policies/branch-restriction"),
         (Method::GET, "/api/v1/releases/1"),
+        (Method::GET, "/api/v1/status"),
         (Method::GET, "/api/v1/environments"),
         (Method::GET, "/api/v1/services"),
         (Method::GET, "/api/v1/events"),
@@ -103,10 +111,17 @@ async fn each_audience_has_its_endpoints_and_no_others() {
         (Method::DELETE, "/api/v1/events/1"),
     ];
     let artifact = [(Method::POST, "/artifacts/create")];
+    let daemon = [
+        (Method::POST, "/webhook/daemon/k8s/deploy"),
+        (Method::POST, "/webhook/daemon/k8s/error"),
+        (Method::POST, "/webhook/daemon/k8s/joberror"),
+        (Method::POST, "/api/v1/cluster-state"),
+    ];
     let routes = hamctl
         .iter()
         .map(|route| (route, &["for-hamctl", "second"][..]))
-        .chain(artifact.iter().map(|route| (route, &["for-artifact"][..])));
+        .chain(artifact.iter().map(|route| (route, &["for-artifact"][..])))
+        .chain(daemon.iter().map(|route| (route, &["for-daemon"][..])));
     for ((method, path), good) in routes {
         for token in
             ["for-hamctl", "second", "for-artifact", "for-daemon", "", "for-hamct", "for-hamctl,second"]
@@ -163,6 +178,11 @@ async fn a_good_request_gets_as_far_as_the_backend() {
         (Method::PATCH, "/policies/auto-release", "for-hamctl", AUTO_RELEASE),
         (Method::PATCH, "/policies/branch-restriction", "for-hamctl", RESTRICTION),
         (Method::POST, "/webhook/github", "", "{}"),
+        (Method::POST, "/webhook/daemon/k8s/deploy", "for-daemon", SUCCEEDED),
+        (Method::POST, "/webhook/daemon/k8s/error", "for-daemon", POD_FAILED),
+        (Method::POST, "/webhook/daemon/k8s/joberror", "for-daemon", JOB_FAILED),
+        (Method::POST, "/api/v1/cluster-state", "for-daemon", STATE),
+        (Method::GET, "/api/v1/status?service=svc", "for-hamctl", ""),
         (Method::POST, "/artifacts/create", "for-artifact", ARTIFACT),
         (Method::PUT, "/api/v1/uploads/svc/m-1?expires=1&md5=x&signature=x", "", "zip"),
         (Method::GET, &id, "for-hamctl", ""),
@@ -197,6 +217,8 @@ async fn bad_input_in_an_address_is_a_400_that_names_the_field() {
     ];
     let places = [
         ("/status?service=NAME", "service"),
+        ("/api/v1/status?service=NAME", "service"),
+        ("/api/v1/status?service=svc&namespace=NAME", "namespace"),
         ("/status?service=svc&namespace=NAME", "namespace"),
         ("/policies?service=NAME", "service"),
         ("/describe/release/NAME/dev", "service"),
@@ -254,6 +276,9 @@ async fn a_bad_body_is_refused_with_a_sentence() {
         (Method::PATCH, "/policies/branch-restriction", "for-hamctl"),
         (Method::DELETE, "/policies", "for-hamctl"),
         (Method::POST, "/artifacts/create", "for-artifact"),
+        (Method::POST, "/webhook/daemon/k8s/deploy", "for-daemon"),
+        (Method::POST, "/webhook/daemon/k8s/error", "for-daemon"),
+        (Method::POST, "/webhook/daemon/k8s/joberror", "for-daemon"),
     ] {
         for (body, status, sentence) in [
             ("", 400, "no body"),
@@ -279,6 +304,47 @@ async fn a_bad_body_is_refused_with_a_sentence() {
         "The request is not valid: service must be a text, not a number; environment must not contain \
          '/' or '\\'; artifactId must be given; intent must be an object."
     );
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_daemons_report_is_named_at_once() {
+    let bad = r#"{"podName":7,"namespace":"a/b","errors":"x","artifactId":"","environment":"..","authorEmail":[]}"#;
+    let mut wrong = request(Method::POST, "/webhook/daemon/k8s/error", "for-daemon", bad);
+    wrong.headers_mut().insert(IDEMPOTENCY_KEY_HEADER, "no-uuid".parse().unwrap());
+    let message = send(app(state()), wrong).await.message();
+    for problem in [
+        "header idempotency-key must be a UUID",
+        "podName must be a text, not a number",
+        "namespace must not contain '/'",
+        "errors must be a list of objects",
+        "artifactId must be given",
+        "environment must not be '.' or '..'",
+        "authorEmail must be a text, not a list",
+    ] {
+        assert!(message.contains(problem), "{problem} is not in: {message}");
+    }
+    let bad = SUCCEEDED.replace("\"replicas\":2", "\"replicas\":2.5");
+    let answer = send(app(state()), request(Method::POST, "/webhook/daemon/k8s/deploy", "for-daemon", bad)).await;
+    assert!(answer.message().contains("replicas must be a whole number"), "{}", answer.body);
+}
+
+#[tokio::test]
+async fn a_state_may_be_long_and_a_bad_one_is_refused_with_a_sentence() {
+    let padding = "x".repeat(2 << 20);
+    let long = STATE.replacen('{', &format!("{{\"future\":\"{padding}\","), 1);
+    let too_long = format!("\"{}\"", "x".repeat(16 << 20));
+    for (body, status, sentence) in [
+        (long, 503, "The server is starting"),
+        (too_long, 413, "longer than 16777216 bytes"),
+        (String::new(), 400, "no body"),
+        ("nonsense".into(), 400, "not valid JSON"),
+        ("{}".into(), 400, "the state has a missing field `environment`"),
+        (STATE.replace("\"dev\"", "\"../x\""), 400, "environment must not contain '/'"),
+    ] {
+        let answer = send(app(state()), request(Method::POST, "/api/v1/cluster-state", "for-daemon", body)).await;
+        assert_eq!(answer.status, status, "{}", answer.body);
+        assert!(answer.message().contains(sentence), "{}", answer.body);
+    }
 }
 
 fn broken_stream() -> impl futures::Stream<Item = Result<&'static str, std::io::Error>> {
@@ -452,7 +518,7 @@ async fn methods_of(path: &str) -> Vec<String> {
 #[tokio::test]
 async fn the_openapi_document_has_every_v1_route_and_no_other() {
     let mut routes = BTreeSet::new();
-    for (path, _) in [v1::for_hamctl(), v1::with_signed_url(), v1::for_everyone()].concat() {
+    for (path, _) in [v1::for_hamctl(), v1::for_daemon(), v1::with_signed_url(), v1::for_everyone()].concat() {
         routes.extend(methods_of(path).await.into_iter().map(|method| (path.to_owned(), method)));
     }
     let document: Value = serde_json::from_str(&get_path("/api/v1/openapi.json").await.body).unwrap();

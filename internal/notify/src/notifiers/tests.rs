@@ -1,4 +1,7 @@
-use release_core::{Person, Secret};
+use release_core::{
+    Person, Secret,
+    rollout::{ConditionError, ContainerError, JobFailed, PodFailed, Report, Succeeded},
+};
 use reqwest::Url;
 use uuid::Uuid;
 
@@ -141,6 +144,70 @@ fn a_failure_is_told_to_its_actor() {
         assert_eq!((post.attachment.title.as_str(), post.attachment.color), (title, Colour::Red));
         assert_eq!(post.attachment.text, "Artifact: *master-1*\n> it is &lt;frozen&gt;");
     }
+}
+
+#[test]
+fn what_becomes_of_a_release_is_told_to_its_author_its_squad_and_the_alert_channel() {
+    let failed = PodFailed {
+        pod_name: "api-7d-x".into(),
+        namespace: "dev".into(),
+        errors: vec![ContainerError {
+            name: "api".into(),
+            message: "panic: <no>\nbye".into(),
+            kind: "CrashLoopBackOff".into(),
+        }],
+        author_email: "jane@example.com".into(),
+        environment: "dev".into(),
+        artifact_id: "master-1".into(),
+        squad: "aura".into(),
+        alert_squad: "#squad-aura-alerts".into(),
+    };
+    let succeeded = Succeeded {
+        name: "api".into(),
+        namespace: "dev".into(),
+        resource_type: "Deployment".into(),
+        available_pods: 2,
+        replicas: 2,
+        artifact_id: "master-1".into(),
+        author_email: "stranger@home.io".into(),
+        squad: String::new(),
+        environment: "dev".into(),
+    };
+    let job = JobFailed {
+        job_name: "migrate".into(),
+        errors: vec![ConditionError { reason: "BackoffLimitExceeded".into(), message: "gave up".into() }],
+        author_email: "jane@example.com".into(),
+        environment: "dev".into(),
+        ..JobFailed::default()
+    };
+    let notifiers = Notifiers::new(config()).unwrap();
+    let made = notifiers.of_rollout(&Report::PodFailed(failed.clone()));
+    let everybody = ["jane@example.com", "#squad-aura-releases-dev", "#squad-aura-alerts"];
+    assert_eq!(lanes_and_recipients(&made), everybody);
+    let Notification::Slack(post) = &made[0] else { panic!() };
+    assert_eq!(post.attachment.color, Colour::Red);
+    assert_eq!(post.attachment.title, "Pod api-7d-x fails in dev");
+    assert_eq!(
+        post.attachment.text,
+        "Artifact: *master-1*\nNamespace: *dev*\n*api*: CrashLoopBackOff\n> panic: &lt;no&gt;\n> bye"
+    );
+
+    let made = notifiers.of_rollout(&Report::Succeeded(succeeded.clone()));
+    assert!(made.is_empty(), "nobody is known for this address, and it has no squad");
+    let succeeded = Succeeded { squad: "aura".into(), ..succeeded };
+    let made = notifiers.of_rollout(&Report::Succeeded(succeeded));
+    let [Notification::Slack(post)] = &made[..] else { panic!("{made:?}") };
+    assert_eq!((post.attachment.color, post.attachment.title.as_str()), (Colour::Green, "api runs in dev"));
+    let expected = "Artifact: *master-1*\nDeployment in namespace *dev*: 2 of 2 available";
+    assert_eq!(post.attachment.text, expected);
+
+    let made = notifiers.of_rollout(&Report::JobFailed(job));
+    let [Notification::Slack(post)] = &made[..] else { panic!("{made:?}") };
+    assert!(post.attachment.text.ends_with("*BackoffLimitExceeded*\n> gave up"), "{}", post.attachment.text);
+
+    let mut muted = config();
+    muted.slack.as_mut().unwrap().mute.k8s = true;
+    assert!(Notifiers::new(muted).unwrap().of_rollout(&Report::PodFailed(failed)).is_empty());
 }
 
 #[test]
