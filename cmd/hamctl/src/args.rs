@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::engine::ArgValueCandidates;
 
 use crate::{
@@ -89,12 +89,23 @@ pub(crate) struct NamespaceArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct WaitArgs {
-    /// Wait until the release's commit is in the config repository.
-    #[arg(long)]
-    pub(crate) wait: bool,
+    /// Wait until the release's commit is in the config repository, or, with `--wait=healthy`,
+    /// until all of the release runs in its cluster.
+    #[arg(long, value_enum, value_name = "UNTIL", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "released")]
+    pub(crate) wait: Option<Until>,
     /// How long `--wait` waits at most.
     #[arg(long, default_value = "10m", value_name = "DURATION", value_parser = duration)]
     pub(crate) wait_timeout: Duration,
+}
+
+/// What `--wait` waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Until {
+    /// The commit is in the config repository
+    Released,
+    /// All of the release runs in its cluster
+    Healthy,
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

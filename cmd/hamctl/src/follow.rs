@@ -2,51 +2,108 @@
 
 use std::time::Duration;
 
-use release_api::v1::{ReleaseState, ReleaseStatus};
+use release_api::v1::{ReleaseState, ReleaseStatus, RolloutState};
 use release_client::{Client, ClientError};
 use release_terminal::{CliError, Printer, Progress};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::explain::explain;
+use crate::{args::Until, explain::explain, rollouts};
 
 /// A release usually takes less than a second; a long queue is asked less often.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// A server that was started just now has heard of no daemon yet.
+const PATIENCE_WITH_DAEMONS: Duration = Duration::from_secs(90);
 
-/// Asks until the release's state is final. A server that is away for a moment
+/// What is followed.
+pub(crate) struct Followed<'a> {
+    /// `Release of m-1 to dev`
+    pub(crate) what: &'a str,
+    pub(crate) target: Target<'a>,
+    pub(crate) until: Until,
+    pub(crate) deadline: Instant,
+}
+
+pub(crate) enum Target<'a> {
+    /// An accepted release. Old servers give no id.
+    Release { id: &'a str },
+    /// An artifact that is in the config repository already.
+    Artifact { id: &'a str, service: &'a str, namespace: &'a str, environment: &'a str },
+}
+
+impl Target<'_> {
+    async fn ask(&self, client: &Client) -> Result<ReleaseStatus, ClientError> {
+        let (id, service, namespace, environment) = match *self {
+            Self::Release { id } => return client.release_status(id).await,
+            Self::Artifact { id, service, namespace, environment } => (id, service, namespace, environment),
+        };
+        let status = client.status_with_rollouts(service, namespace).await?;
+        let here = status.environments.into_iter().find(|one| one.environment.name == environment);
+        let (tag, rollout) = here.map(|one| (one.environment.tag, one.rollout)).unwrap_or_default();
+        let is_current = tag == id;
+        Ok(ReleaseStatus {
+            release_id: uuid::Uuid::nil(),
+            service: service.to_owned(),
+            environment: environment.to_owned(),
+            artifact_id: id.to_owned(),
+            state: ReleaseState::Unchanged,
+            queue_position: None,
+            commit: None,
+            message: None,
+            rollout: rollout.filter(|_| is_current),
+            superseded_by: (!is_current && !tag.is_empty()).then_some(tag),
+        })
+    }
+}
+
+/// Asks until nothing more will happen that is waited for. A server that is away for a moment
 /// is waited for: the release is safe with it.
 pub(crate) async fn follow(
     printer: &Printer,
     client: &Client,
-    what: &str,
-    release_id: &str,
-    deadline: Instant,
+    followed: &Followed<'_>,
 ) -> Result<ReleaseStatus, CliError> {
+    let what = followed.what;
     let progress = Progress::start(printer, &format!("{what}: accepted"));
-    if release_id.is_empty() {
+    if let Target::Release { id: "" } = followed.target {
         return Err(CliError::failed(format!(
             "{what} was accepted, but the server gave no id to follow it by"
         ))
         .hint("look at hamctl status"));
     }
-    let asking = ask_until_final(&progress, client, what, release_id);
-    timeout_at(deadline, asking).await.unwrap_or_else(|_| {
-        Err(CliError::failed(format!("{what} was accepted, but is not done in time"))
-            .hint("it may still be done; look at hamctl status, or wait longer with --wait-timeout"))
+    let mut last = None;
+    let asking = ask_until_done(&progress, client, followed, &mut last);
+    let asked = timeout_at(followed.deadline, asking).await;
+    asked.unwrap_or_else(|_| match last {
+        // It is told in the caller's words what is missing.
+        Some(status) if status.state.is_final() => Ok(status),
+        _ => Err(CliError::failed(format!("{what} was accepted, but is not done in time"))
+            .hint("it may still be done; look at hamctl status, or wait longer with --wait-timeout")),
     })
 }
 
-async fn ask_until_final(
+async fn ask_until_done(
     progress: &Progress<'_>,
     client: &Client,
-    what: &str,
-    release_id: &str,
+    followed: &Followed<'_>,
+    last: &mut Option<ReleaseStatus>,
 ) -> Result<ReleaseStatus, CliError> {
+    let what = followed.what;
     let mut pause = FIRST_PAUSE;
+    let mut silent_since = None;
     loop {
-        match client.release_status(release_id).await {
-            Ok(status) if status.state.is_final() => return Ok(status),
-            Ok(status) => progress.update(&format!("{what}: {}", stage(&status))),
+        match followed.target.ask(client).await {
+            Ok(status) if is_done(&status, followed.until) => return Ok(status),
+            Ok(status) => {
+                if status.state.is_final() && status.rollout.is_none() {
+                    let since: &mut Instant = silent_since.get_or_insert_with(Instant::now);
+                    if since.elapsed() >= PATIENCE_WITH_DAEMONS {
+                        return Ok(status);
+                    }
+                }
+                progress.update(&format!("{what}: {}", stage(&status)));
+                *last = Some(status);
+            }
             Err(error) if is_passing(&error) => {
                 progress.update(&format!("{what}: {error}; still trying"));
             }
@@ -57,7 +114,26 @@ async fn ask_until_final(
     }
 }
 
+fn is_done(status: &ReleaseStatus, until: Until) -> bool {
+    let is_over = |state| matches!(state, RolloutState::Healthy | RolloutState::Failed);
+    status.state.is_final()
+        && (until == Until::Released
+            || status.state == ReleaseState::Failed
+            || status.superseded_by.is_some()
+            || status.rollout.as_ref().is_some_and(|rollout| is_over(rollout.state)))
+}
+
 fn stage(status: &ReleaseStatus) -> String {
+    if let Some(rollout) = &status.rollout {
+        let progress = rollouts::progress(rollout);
+        return rollout
+            .error
+            .as_ref()
+            .map_or_else(|| progress.clone(), |error| format!("{progress} ({error})"));
+    }
+    if status.state.is_final() {
+        return "released; no daemon has told of the cluster yet".to_owned();
+    }
     let stage = match (status.state, status.queue_position) {
         (ReleaseState::Releasing, _) => "being written to the config repository".to_owned(),
         (_, Some(position)) if position > 0 => format!("queued, {position} in front of it"),
@@ -105,6 +181,7 @@ mod tests {
                 commit: None,
                 message: message.map(str::to_owned),
                 rollout: None,
+                superseded_by: None,
             };
             assert_eq!(stage(&status), expected);
         }

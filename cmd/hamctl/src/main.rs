@@ -10,6 +10,7 @@ mod git;
 mod login;
 mod output;
 mod releasing;
+mod rollouts;
 mod shuttle;
 mod template;
 mod times;

@@ -1,16 +1,20 @@
 //! Asking the server to release, for `release`, `promote` and `rollback`.
 
-use release_api::{ReleaseRequest, ReleaseResponse, v1::ReleaseState};
+use release_api::{
+    ReleaseRequest, ReleaseResponse,
+    v1::{ReleaseState, ReleaseStatus, Rollout, RolloutState},
+};
 use release_core::{Intent, Person};
 use release_terminal::{CliError, Exit, Line};
 use serde::Serialize;
 
 use crate::{
-    args::WaitArgs,
+    args::{NamespaceArgs, Until, WaitArgs},
     context::{Context, committer},
     explain::explain_release,
-    follow::follow,
+    follow::{Followed, Target, follow},
     output::Format,
+    rollouts,
 };
 
 /// One artifact, to one or several environments.
@@ -40,6 +44,9 @@ struct Outcome {
     /// Only with `--wait`.
     #[serde(skip_serializing_if = "Option::is_none")]
     commit: Option<String>,
+    /// Only with `--wait=healthy`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rollout: Option<Rollout>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
@@ -54,10 +61,14 @@ pub(crate) async fn release(
     let report = Report { context, is_plain: format.is_none() };
     report.line(order.title.as_str());
     let mut outcomes = request_all(&report, order).await;
-    if wait.wait {
+    if let Some(until) = wait.wait {
         let deadline = tokio::time::Instant::now() + wait.wait_timeout;
-        for outcome in outcomes.iter_mut().filter(|outcome| outcome.is_pending()) {
-            wait_for(&report, outcome, deadline).await;
+        // What was there already may not be well.
+        let is_waited_for = |outcome: &&mut Outcome| {
+            outcome.error.is_none() && (outcome.is_pending() || until == Until::Healthy)
+        };
+        for outcome in outcomes.iter_mut().filter(is_waited_for) {
+            wait_for(&report, outcome, until, deadline).await;
         }
     }
     if let Some(format) = format {
@@ -99,10 +110,22 @@ async fn request(report: &Report<'_>, order: &Order, environment: &str, committe
     outcome
 }
 
-async fn wait_for(report: &Report<'_>, outcome: &mut Outcome, deadline: tokio::time::Instant) {
+async fn wait_for(report: &Report<'_>, outcome: &mut Outcome, until: Until, deadline: tokio::time::Instant) {
     let what = format!("Release of {} to {}", outcome.artifact_id, outcome.environment);
     let context = report.context;
-    let status = match follow(context.printer, &context.client, &what, &outcome.release_id, deadline).await {
+    let namespace = context.namespace(&NamespaceArgs { namespace: None });
+    let target = if outcome.is_pending() {
+        Target::Release { id: &outcome.release_id }
+    } else {
+        Target::Artifact {
+            id: &outcome.artifact_id,
+            service: &context.service,
+            namespace: &namespace,
+            environment: &outcome.environment,
+        }
+    };
+    let followed = Followed { what: &what, target, until, deadline };
+    let status = match follow(context.printer, &context.client, &followed).await {
         Ok(status) => status,
         Err(error) => return report.bad(outcome, &error),
     };
@@ -111,11 +134,44 @@ async fn wait_for(report: &Report<'_>, outcome: &mut Outcome, deadline: tokio::t
         let why = status.message.unwrap_or_else(|| "the server does not say why".to_owned());
         return report.bad(outcome, &CliError::failed(format!("{what} failed: {why}")));
     }
-    match &status.commit {
-        Some(commit) => report.good(format!("{what} is done (commit {commit})")),
-        None => report.good(format!("{what} is done: it ran there already")),
+    if outcome.is_pending() {
+        match &status.commit {
+            Some(commit) => report.good(format!("{what} is done (commit {commit})")),
+            None => report.good(format!("{what} is done: it ran there already")),
+        }
     }
-    outcome.commit = status.commit;
+    outcome.commit.clone_from(&status.commit);
+    if until == Until::Healthy {
+        tell_rollout(report, outcome, &what, status);
+    }
+}
+
+/// What became of it in the cluster.
+fn tell_rollout(report: &Report<'_>, outcome: &mut Outcome, what: &str, status: ReleaseStatus) {
+    if let Some(later) = status.superseded_by {
+        let sentence = format!("{what} was replaced by a later release, of {later}, before it was healthy");
+        return report.bad(outcome, &CliError::failed(sentence));
+    }
+    let Some(rollout) = status.rollout else {
+        let sentence = format!("no daemon tells what becomes of releases to {}", outcome.environment);
+        let error =
+            CliError::failed(sentence).hint("see to the daemon of that cluster, or use --wait=released");
+        return report.bad(outcome, &error);
+    };
+    let progress = rollouts::progress(&rollout);
+    let error = rollout.error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();
+    match rollout.state {
+        RolloutState::Healthy => report.good(format!("{what} is {progress}")),
+        RolloutState::Failed => {
+            report.bad(outcome, &CliError::failed(format!("{what} failed in the cluster{error}")));
+        }
+        RolloutState::Released | RolloutState::Applying | RolloutState::Running => {
+            let sentence = format!("{what} is not healthy in time, but {progress}{error}");
+            let hint = "it may still get there; look at hamctl status, or wait longer with --wait-timeout";
+            report.bad(outcome, &CliError::failed(sentence).hint(hint));
+        }
+    }
+    outcome.rollout = Some(rollout);
 }
 
 impl Outcome {
@@ -127,6 +183,7 @@ impl Outcome {
             status: String::new(),
             state: None,
             commit: None,
+            rollout: None,
             error: None,
         }
     }

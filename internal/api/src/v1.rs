@@ -115,6 +115,13 @@ pub struct EnvironmentStatus {
     pub last_heard: Option<DateTime<Utc>>,
 }
 
+/// Without anything about the cluster.
+impl From<Environment> for EnvironmentStatus {
+    fn from(environment: Environment) -> Self {
+        Self { environment, rollout: None, workloads: Vec::new(), last_heard: None }
+    }
+}
+
 /// One workload in the cluster, compared with the config repository.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

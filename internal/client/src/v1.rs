@@ -1,16 +1,40 @@
 //! Calls that older servers and those of the field do not have.
 
-use release_api::v1::{EnvironmentsResponse, EventsResponse, ReleaseStatus, ServicesResponse};
+use release_api::v1::{
+    EnvironmentStatus, EnvironmentsResponse, EventsResponse, ReleaseStatus, ServicesResponse, StatusResponse,
+};
 use reqwest::Method;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use crate::{Client, ClientError, call::Call};
+use crate::{Client, ClientError, append_unless_empty, call::Call};
 
 impl Client {
     /// `GET /api/v1/releases/{id}`
     pub async fn release_status(&self, id: &str) -> Result<ReleaseStatus, ClientError> {
         self.get_v1(&["releases", id], "tell how far a release is").await
+    }
+
+    /// `GET /api/v1/status`: [`Client::status`] with what is true in the clusters, as far as
+    /// the server can tell; an older one cannot.
+    pub async fn status_with_rollouts(
+        &self,
+        service: &str,
+        namespace: &str,
+    ) -> Result<StatusResponse, ClientError> {
+        let mut url = self.endpoint(&["api", "v1", "status"])?;
+        url.query_pairs_mut().append_pair("service", service);
+        append_unless_empty(&mut url, "namespace", namespace);
+        let told =
+            self.send(&Call::get(url)).await.map_err(|error| or_unsupported(error, "tell of rollouts"));
+        match told {
+            Err(ClientError::Unsupported { .. }) => {
+                let status = self.status(service, namespace).await?;
+                let environments = status.environments.into_iter().map(EnvironmentStatus::from).collect();
+                Ok(StatusResponse { default_namespaces: status.default_namespaces, environments })
+            }
+            told => told,
+        }
     }
 
     /// `GET /api/v1/environments`

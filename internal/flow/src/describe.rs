@@ -58,7 +58,11 @@ fn newest_releases(
     Ok(releases)
 }
 
-pub(crate) fn changes(snapshot: &Snapshot, commit: &ReleaseCommit, directory: &str) -> Result<bool, GitError> {
+pub(crate) fn changes(
+    snapshot: &Snapshot,
+    commit: &ReleaseCommit,
+    directory: &str,
+) -> Result<bool, GitError> {
     let after = snapshot.tree_of(commit.id)?.id(directory)?;
     let before = match commit.parent {
         Some(parent) => snapshot.tree_of(parent)?.id(directory)?,

@@ -87,7 +87,8 @@ impl Flow {
         let environments = self
             .read(move |snapshot| {
                 let environments = status.environments.into_iter();
-                let told = environments.map(|one| rollouts.status(snapshot, one, namespace.as_ref(), &service));
+                let told =
+                    environments.map(|one| rollouts.status(snapshot, one, namespace.as_ref(), &service));
                 Ok(told.collect::<Result<Vec<_>, GitError>>()?)
             })
             .await?;
@@ -127,26 +128,20 @@ impl Rollouts {
         namespace: Option<&Name>,
         service: &Name,
     ) -> Result<EnvironmentStatus, GitError> {
-        let bare = |environment| EnvironmentStatus {
-            environment,
-            rollout: None,
-            workloads: Vec::new(),
-            last_heard: None,
-        };
-        let Ok(name) = Name::new(&environment.name) else { return Ok(bare(environment)) };
+        let Ok(name) = Name::new(&environment.name) else { return Ok(environment.into()) };
         let namespace = namespace.unwrap_or(&name).clone();
         let desired = self.known.index.environment(&snapshot.tree(), &name)?;
         let Some(found) = desired.service(namespace.as_str(), service.as_str()) else {
-            return Ok(bare(environment));
+            return Ok(environment.into());
         };
         let current = find::current(snapshot, &name, found)?;
         let told = self.told(snapshot, &name, found, current.as_ref())?;
         let workloads = told.comparison.of_service(namespace.as_str(), service.as_str());
         Ok(EnvironmentStatus {
+            environment,
             rollout: told.rollout,
             workloads: workloads.iter().map(truth::Compared::status).collect(),
             last_heard: told.silent_since,
-            ..bare(environment)
         })
     }
 

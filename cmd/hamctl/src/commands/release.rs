@@ -20,7 +20,8 @@ use crate::{
 Examples:
   hamctl release --service product --branch master --env dev,prod
   hamctl release --service product --artifact master-1234567890-0987654321 --env dev
-  hamctl release --current-branch --env dev --wait")]
+  hamctl release --current-branch --env dev --wait
+  hamctl release --service product --branch master --env dev --wait=healthy")]
 pub(crate) struct ReleaseArgs {
     /// Where to: one environment, or several with commas between them.
     #[arg(long, short, required = true, value_delimiter = ',', value_name = "ENV")]

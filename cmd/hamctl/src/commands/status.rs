@@ -1,5 +1,5 @@
 use clap::Args;
-use release_api::{Environment, StatusResponse};
+use release_api::{Environment, v1::StatusResponse};
 use release_terminal::{CliError, Exit, Line};
 
 use crate::{
@@ -7,6 +7,7 @@ use crate::{
     context::Context,
     explain::explain,
     output::{Output, OutputArgs},
+    rollouts,
     template::values,
     times::local_millis,
 };
@@ -27,7 +28,7 @@ pub(crate) struct StatusArgs {
 
 pub(crate) async fn run(context: &Context<'_>, args: &StatusArgs) -> Result<Exit, CliError> {
     let namespace = context.namespace(&args.namespace);
-    let status = context.client.status(&context.service, &namespace).await.map_err(explain)?;
+    let status = context.client.status_with_rollouts(&context.service, &namespace).await.map_err(explain)?;
     match args.output.choice() {
         Output::Plain => print(context, &status),
         Output::Format(format) => format.print(context.printer, &status)?,
@@ -42,11 +43,15 @@ fn print(context: &Context<'_>, status: &StatusResponse) {
     let printer = context.printer;
     printer.line(Line::new().plain("Status for service ").strong(&context.service));
     printer.line("");
-    let width = status.environments.iter().map(|e| e.name.chars().count()).max().unwrap_or_default() + 1;
-    for environment in &status.environments {
-        printer.line(line(environment, width));
+    let names = status.environments.iter().map(|status| status.environment.name.chars().count());
+    let width = names.max().unwrap_or_default() + 1;
+    for status in &status.environments {
+        printer.line(line(&status.environment, width));
+        for line in rollouts::lines(status, width + 1) {
+            printer.line(line);
+        }
     }
-    if status.environments.iter().all(|environment| environment.tag.is_empty()) {
+    if status.environments.iter().all(|status| status.environment.tag.is_empty()) {
         printer.line("Nothing of this service runs anywhere.");
         if status.default_namespaces {
             printer.hint("is it in another namespace than the environment's? Name it with --namespace");

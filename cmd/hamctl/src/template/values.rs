@@ -4,12 +4,15 @@
 use gtmpl::Value;
 use release_api::{
     AutoReleasePolicy, BranchRestrictionPolicy, DescribeArtifactResponse, DescribeReleaseResponse,
-    Environment, PoliciesResponse, Release, StatusResponse,
+    PoliciesResponse, Release,
+    v1::{EnvironmentStatus, Rollout, StatusResponse, WorkloadStatus},
 };
 use release_core::{
     Intent, Spec,
     artifact::{Image, Repository, Stage, StageData, Vulnerabilities},
 };
+
+use crate::rollouts::{state, truth};
 
 pub(crate) fn status(service: &str, status: &StatusResponse) -> Value {
     object([
@@ -87,8 +90,11 @@ fn sentence(kind: &str, detail: &str) -> String {
     }
 }
 
-fn environment(environment: &Environment) -> Value {
+fn environment(status: &EnvironmentStatus) -> Value {
+    let environment = &status.environment;
     object([
+        ("Rollout", rollout(status.rollout.as_ref())),
+        ("Workloads", list(&status.workloads, workload)),
         ("Name", text(&environment.name)),
         ("Tag", text(&environment.tag)),
         ("Committer", text(&environment.committer)),
@@ -101,6 +107,33 @@ fn environment(environment: &Environment) -> Value {
         ("HighVulnerabilities", environment.high_vulnerabilities.into()),
         ("MediumVulnerabilities", environment.medium_vulnerabilities.into()),
         ("LowVulnerabilities", environment.low_vulnerabilities.into()),
+    ])
+}
+
+/// Everything is empty where no daemon tells.
+fn rollout(rollout: Option<&Rollout>) -> Value {
+    let since = rollout.map(|rollout| rollout.since.to_rfc3339()).unwrap_or_default();
+    let error = rollout.and_then(|rollout| rollout.error.as_deref()).unwrap_or_default();
+    object([
+        ("State", text(rollout.map_or("", |rollout| state(rollout.state)))),
+        ("Since", since.into()),
+        ("Available", rollout.map_or(0, |rollout| rollout.available).into()),
+        ("Desired", rollout.map_or(0, |rollout| rollout.desired).into()),
+        ("Error", text(error)),
+    ])
+}
+
+fn workload(workload: &WorkloadStatus) -> Value {
+    object([
+        ("Kind", text(&workload.kind)),
+        ("Namespace", text(&workload.namespace)),
+        ("Name", text(&workload.name)),
+        ("Truth", text(truth(workload.truth))),
+        ("Difference", text(workload.difference.as_deref().unwrap_or_default())),
+        ("ArtifactID", text(&workload.artifact_id)),
+        ("Available", workload.available.into()),
+        ("Desired", workload.desired.into()),
+        ("Error", text(workload.error.as_deref().unwrap_or_default())),
     ])
 }
 

@@ -1,10 +1,6 @@
 //! `POST /webhook/daemon/k8s/…`: what daemons tell of their clusters, ours and those of the field.
 
-use axum::{
-    Json,
-    extract::State,
-    http::HeaderMap,
-};
+use axum::{Json, extract::State, http::HeaderMap};
 use release_api::IDEMPOTENCY_KEY_HEADER;
 use release_core::rollout::{ConditionError, ContainerError, JobFailed, PodFailed, Report, Succeeded};
 use serde_json::{Map, Value};
@@ -99,15 +95,12 @@ pub(super) async fn job_failed(
     let id = event_id(&mut fields, &headers);
     let common = Common::read(&mut fields);
     let job_name = fields.text("jobName");
-    let errors = errors(&mut fields, |error| ConditionError {
-        reason: error("reason"),
-        message: error("message"),
-    });
+    let errors =
+        errors(&mut fields, |error| ConditionError { reason: error("reason"), message: error("message") });
     let (id, body) = fields.finish(|| {
         let Common { namespace, artifact_id, author_email, squad, environment } = common?;
         let (job_name, errors) = (job_name?, errors?);
-        let body =
-            JobFailed { job_name, namespace, errors, author_email, environment, artifact_id, squad };
+        let body = JobFailed { job_name, namespace, errors, author_email, environment, artifact_id, squad };
         Ok((id?, body))
     })?;
     accept(&state, id, Report::JobFailed(body)).await

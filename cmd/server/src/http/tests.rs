@@ -28,11 +28,12 @@ const AUTO_RELEASE: &str = r#"{"service":"svc","branch":"master","environment":"
 const RESTRICTION: &str = r#"{"service":"svc","branchRegex":"^master$","environment":"dev"}"#;
 const SUCCEEDED: &str = r#"{"name":"svc","namespace":"dev","resourceType":"Deployment","availablePods":2,"replicas":2,
     "artifactId":"m-1","authorEmail":"","environment":"dev"}"#;
-const POD_FAILED: &str = r#"{"podName":"svc-1","namespace":"dev","errors":[{"name":"svc","message":"a\nb","type":"OOMKilled"}],
-    "artifactId":"m-1","authorEmail":"j@x.io","environment":"dev","alertSquad":"#alerts"}"#;
+const POD_FAILED: &str = r##"{"podName":"svc-1","namespace":"dev","errors":[{"name":"svc","message":"a\nb","type":"OOMKilled"}],
+    "artifactId":"m-1","authorEmail":"j@x.io","environment":"dev","alertSquad":"#alerts"}"##;
 const JOB_FAILED: &str = r#"{"jobName":"migrate","namespace":"dev","errors":[{"reason":"x","message":"y"}],"artifactId":"m-1",
     "authorEmail":"j@x.io","environment":"dev"}"#;
-const STATE: &str = r#"{"environment":"dev","observedAt":"2026-01-02T03:04:05Z","isComplete":true,"workloads":[]}"#;
+const STATE: &str =
+    r#"{"environment":"dev","observedAt":"2026-01-02T03:04:05Z","isComplete":true,"workloads":[]}"#;
 const ARTIFACT: &str = r#"{"artifact":{"id":"m-1","service":"svc"},"md5":"1B2M2Y8AsgTpgAmY7PhCfg=="}"#;
 
 fn state() -> AppState {
@@ -308,7 +309,8 @@ async fn a_bad_body_is_refused_with_a_sentence() {
 
 #[tokio::test]
 async fn what_is_wrong_with_a_daemons_report_is_named_at_once() {
-    let bad = r#"{"podName":7,"namespace":"a/b","errors":"x","artifactId":"","environment":"..","authorEmail":[]}"#;
+    let bad =
+        r#"{"podName":7,"namespace":"a/b","errors":"x","artifactId":"","environment":"..","authorEmail":[]}"#;
     let mut wrong = request(Method::POST, "/webhook/daemon/k8s/error", "for-daemon", bad);
     wrong.headers_mut().insert(IDEMPOTENCY_KEY_HEADER, "no-uuid".parse().unwrap());
     let message = send(app(state()), wrong).await.message();
@@ -324,7 +326,8 @@ async fn what_is_wrong_with_a_daemons_report_is_named_at_once() {
         assert!(message.contains(problem), "{problem} is not in: {message}");
     }
     let bad = SUCCEEDED.replace("\"replicas\":2", "\"replicas\":2.5");
-    let answer = send(app(state()), request(Method::POST, "/webhook/daemon/k8s/deploy", "for-daemon", bad)).await;
+    let answer =
+        send(app(state()), request(Method::POST, "/webhook/daemon/k8s/deploy", "for-daemon", bad)).await;
     assert!(answer.message().contains("replicas must be a whole number"), "{}", answer.body);
 }
 
@@ -341,7 +344,8 @@ async fn a_state_may_be_long_and_a_bad_one_is_refused_with_a_sentence() {
         ("{}".into(), 400, "the state has a missing field `environment`"),
         (STATE.replace("\"dev\"", "\"../x\""), 400, "environment must not contain '/'"),
     ] {
-        let answer = send(app(state()), request(Method::POST, "/api/v1/cluster-state", "for-daemon", body)).await;
+        let answer =
+            send(app(state()), request(Method::POST, "/api/v1/cluster-state", "for-daemon", body)).await;
         assert_eq!(answer.status, status, "{}", answer.body);
         assert!(answer.message().contains(sentence), "{}", answer.body);
     }
@@ -518,7 +522,8 @@ async fn methods_of(path: &str) -> Vec<String> {
 #[tokio::test]
 async fn the_openapi_document_has_every_v1_route_and_no_other() {
     let mut routes = BTreeSet::new();
-    for (path, _) in [v1::for_hamctl(), v1::for_daemon(), v1::with_signed_url(), v1::for_everyone()].concat() {
+    for (path, _) in [v1::for_hamctl(), v1::for_daemon(), v1::with_signed_url(), v1::for_everyone()].concat()
+    {
         routes.extend(methods_of(path).await.into_iter().map(|method| (path.to_owned(), method)));
     }
     let document: Value = serde_json::from_str(&get_path("/api/v1/openapi.json").await.body).unwrap();

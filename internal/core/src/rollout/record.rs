@@ -61,7 +61,8 @@ impl Record {
                 (object(&body.resource_type, &body.namespace, &body.name), what)
             }
             Report::PodFailed(body) => {
-                let errors = body.errors.iter().map(|error| sentence(&[&error.name, &error.kind, &error.message]));
+                let errors =
+                    body.errors.iter().map(|error| sentence(&[&error.name, &error.kind, &error.message]));
                 (object(POD, &body.namespace, &body.pod_name), failed(errors))
             }
             Report::JobFailed(body) => {
@@ -137,7 +138,8 @@ pub fn append(note: Option<&str>, new: &Record) -> Option<String> {
         return None;
     }
     let mut excess = (known.count() + 1).saturating_sub(MAX_RECORDS);
-    let is_error = |(_, record): &(&str, Option<Record>)| is(record, |what| matches!(what, What::Failed { .. }));
+    let is_error =
+        |(_, record): &(&str, Option<Record>)| is(record, |what| matches!(what, What::Failed { .. }));
     let is_success =
         |(_, record): &(&str, Option<Record>)| is(record, |what| matches!(what, What::Succeeded { .. }));
     let first_error = lines.iter().find(|line| is_error(line)).map(|(line, _)| *line);

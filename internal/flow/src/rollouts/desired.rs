@@ -89,12 +89,17 @@ impl Environment {
             };
             namespaces.insert(entry.name, namespace);
         }
+        Ok(Self::new(tree.id(&path)?, namespaces))
+    }
+
+    fn new(releases: Option<ObjectId>, namespaces: BTreeMap<String, Arc<Namespace>>) -> Self {
         let services = namespaces.values().flat_map(|namespace| namespace.services.values());
         let by_workload = services.flat_map(|service| {
             let workloads = service.workloads.iter().flatten();
             workloads.map(move |workload| (workload.id.clone(), service.clone()))
         });
-        Ok(Self { releases: tree.id(&path)?, by_workload: by_workload.collect(), namespaces })
+        let by_workload = by_workload.collect();
+        Self { releases, namespaces, by_workload }
     }
 
     pub(crate) fn service(&self, namespace: &str, name: &str) -> Option<&Arc<Service>> {
@@ -196,3 +201,6 @@ fn read_manifests(files: &Tree<'_>) -> Result<Option<Vec<Vec<u8>>>, GitError> {
 fn directories(entries: Vec<Entry>) -> impl Iterator<Item = Entry> {
     entries.into_iter().filter(|entry| entry.kind == EntryKind::Directory)
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

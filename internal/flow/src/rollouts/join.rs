@@ -35,8 +35,7 @@ pub(crate) fn rollout(release: Release<'_>, records: &[Record], live: Option<Liv
     let Some(live) = live else { return noted(release, records, None) };
     let current: Vec<Workload> = current(release, records, live);
     if current.is_empty() {
-        let newer: Vec<Record> =
-            records.iter().filter(|record| record.at > live.heard_at).cloned().collect();
+        let newer: Vec<Record> = records.iter().filter(|record| record.at > live.heard_at).cloned().collect();
         return noted(release, &newer, Some(live));
     }
     let error = errors(&current, records).into_iter().next();

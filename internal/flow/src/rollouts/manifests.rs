@@ -41,7 +41,8 @@ pub(crate) fn workloads(manifests: &[Vec<u8>], namespace: &Name) -> Option<Vec<E
     }
     let mut workloads: Vec<Expected> =
         documents.iter().filter_map(|document| workload(document, namespace)).collect();
-    for autoscaler in documents.iter().filter(|document| text(document, "kind") == "HorizontalPodAutoscaler") {
+    for autoscaler in documents.iter().filter(|document| text(document, "kind") == "HorizontalPodAutoscaler")
+    {
         let target = at(autoscaler, &["spec", "scaleTargetRef"]);
         let is_target = |id: &WorkloadId| id.kind == text(target, "kind") && id.name == text(target, "name");
         for workload in workloads.iter_mut().filter(|workload| is_target(&workload.id)) {
@@ -54,7 +55,9 @@ pub(crate) fn workloads(manifests: &[Vec<u8>], namespace: &Name) -> Option<Vec<E
 /// Up to the first that is no YAML.
 fn documents(manifest: &[u8]) -> Vec<Value> {
     let Ok(manifest) = str::from_utf8(manifest) else { return Vec::new() };
-    serde_norway::Deserializer::from_str(manifest).map_while(|document| Value::deserialize(document).ok()).collect()
+    serde_norway::Deserializer::from_str(manifest)
+        .map_while(|document| Value::deserialize(document).ok())
+        .collect()
 }
 
 fn workload(document: &Value, namespace: &Name) -> Option<Expected> {
@@ -151,8 +154,11 @@ spec:
 
     #[test]
     fn an_autoscaler_decides_how_many_of_its_target_there_are() {
-        let autoscaler =
-            |name: &str| format!("kind: HorizontalPodAutoscaler\nspec: {{scaleTargetRef: {{kind: Deployment, name: {name}}}}}");
+        let autoscaler = |name: &str| {
+            format!(
+                "kind: HorizontalPodAutoscaler\nspec: {{scaleTargetRef: {{kind: Deployment, name: {name}}}}}"
+            )
+        };
         for (target, replicas) in [("api", None), ("other", Some(3))] {
             let found = read(&[&autoscaler(target), DEPLOYMENT]).unwrap();
             assert_eq!(found[0].replicas, replicas, "{target}");

@@ -19,7 +19,7 @@ pub(crate) const ALL: [Truth; 5] =
 pub(crate) struct Compared {
     pub(crate) id: WorkloadId,
     pub(crate) truth: Truth,
-    difference: Option<String>,
+    pub(crate) difference: Option<String>,
     /// As the cluster has it.
     pub(crate) live: Option<Workload>,
     /// Replicas that the config repository wants, where it says so.
@@ -125,9 +125,8 @@ fn difference(expected: &Expected, live: &Workload) -> Option<String> {
         .then(|| expected.images.iter().zip(&live.images))
         .and_then(|mut pairs| pairs.find(|(wanted, runs)| is_exact(wanted) && wanted != runs))
         .map(|(wanted, runs)| format!("it runs {runs} instead of {wanted}"));
-    let containers = (!expected.images.is_empty() && expected.images.len() != live.images.len()).then(|| {
-        format!("it has {} containers instead of {}", live.images.len(), expected.images.len())
-    });
+    let containers = (!expected.images.is_empty() && expected.images.len() != live.images.len())
+        .then(|| format!("it has {} containers instead of {}", live.images.len(), expected.images.len()));
     let replicas = expected
         .replicas
         .filter(|wanted| *wanted != live.desired)
@@ -144,6 +143,13 @@ impl Compared {
             live: None,
             replicas: expected.replicas,
         }
+    }
+
+    /// One that is as it should be.
+    #[cfg(test)]
+    pub(crate) fn of(live: Workload) -> Self {
+        let id = live.id.clone();
+        Self { id, truth: Truth::InSync, difference: None, live: Some(live), replicas: None }
     }
 
     pub(crate) fn status(&self) -> WorkloadStatus {

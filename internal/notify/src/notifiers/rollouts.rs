@@ -67,8 +67,9 @@ fn news(report: &Report) -> Option<News<'_>> {
 }
 
 fn succeeded(report: &Succeeded) -> Attachment {
-    let Succeeded { name, namespace, resource_type, available_pods, replicas, artifact_id, environment, .. } =
-        report;
+    let Succeeded {
+        name, namespace, resource_type, available_pods, replicas, artifact_id, environment, ..
+    } = report;
     let text = format!(
         "Artifact: {}\n{} in namespace {}: {available_pods} of {replicas} available",
         bold(artifact_id),

@@ -6,9 +6,8 @@ use super::*;
 fn an_id_is_the_daemons_or_a_new_one() {
     let id = |value: Option<&str>| {
         let mut fields = Fields::new(Map::new());
-        let headers = value.map(|value| {
-            (IDEMPOTENCY_KEY_HEADER.parse().unwrap(), HeaderValue::from_str(value).unwrap())
-        });
+        let headers = value
+            .map(|value| (IDEMPOTENCY_KEY_HEADER.parse().unwrap(), HeaderValue::from_str(value).unwrap()));
         event_id(&mut fields, &headers.into_iter().collect())
     };
     let given = "018f4e6e-0000-7000-8000-000000000000";

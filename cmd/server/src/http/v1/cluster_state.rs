@@ -1,7 +1,10 @@
 //! `POST /api/v1/cluster-state`: what runs in a cluster, as its daemon sees it.
 
 use axum::{Json, body::Body, extract::State};
-use release_core::{Name, rollout::{ClusterState, Report}};
+use release_core::{
+    Name,
+    rollout::{ClusterState, Report},
+};
 use serde_json::{Map, Value};
 use tokio::task::spawn_blocking;
 use tracing::Span;

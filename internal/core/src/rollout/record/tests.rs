@@ -88,7 +88,8 @@ fn an_event_is_added_once_and_lines_of_others_stay() {
 
 #[test]
 fn a_note_stays_small_and_keeps_the_first_error_and_the_last_success() {
-    let mut records = vec![failed(1, "Pod/api-1"), succeeded(2, "Deployment/api"), succeeded(3, "Deployment/api")];
+    let mut records =
+        vec![failed(1, "Pod/api-1"), succeeded(2, "Deployment/api"), succeeded(3, "Deployment/api")];
     records.extend((4..200).map(|number| failed(number, "Pod/api-1")));
     let note = format!("a remark\n{}", note(&records));
     let note = append(Some(&note), &failed(200, "Pod/api-1")).unwrap();
@@ -131,7 +132,8 @@ fn the_last_word_about_each_workload_counts() {
 
 #[test]
 fn a_pod_is_its_workloads() {
-    let of = |kind: &str, name: &str| WorkloadId { kind: kind.into(), namespace: "dev".into(), name: name.into() };
+    let of =
+        |kind: &str, name: &str| WorkloadId { kind: kind.into(), namespace: "dev".into(), name: name.into() };
     for (pod, workload, expected) in [
         ("Pod/api-7d9f-x2x1z", of("Deployment", "api"), true),
         ("Pod/db-0", of("StatefulSet", "db"), true),
