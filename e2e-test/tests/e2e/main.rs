@@ -16,6 +16,7 @@ mod notifications;
 mod outages;
 mod rabbitmq;
 mod races;
+mod rollouts;
 mod s3;
 mod secrets;
 mod shutdown;

@@ -2,6 +2,7 @@
 
 mod peer;
 mod poison;
+mod rollouts;
 mod wire;
 
 use std::{

@@ -22,6 +22,8 @@ use uuid::Uuid;
 
 #[path = "flow/policies.rs"]
 mod policies;
+#[path = "flow/rollouts.rs"]
+mod rollouts;
 #[path = "flow/shared.rs"]
 mod shared;
 
@@ -31,6 +33,7 @@ struct Fixture {
     store: DirectoryStore,
     broker: Arc<dyn Broker>,
     writer: Writer,
+    metrics: Metrics,
     stop: CancellationToken,
     dispatcher: JoinHandle<()>,
 }
@@ -83,13 +86,14 @@ impl Fixture {
         .unwrap();
         let url = Url::parse("http://localhost").unwrap();
         let store = DirectoryStore::open(&data, url, Limits::default()).unwrap();
+        let metrics = Metrics::new();
         let (flow, dispatcher) = Flow::new(Backends {
             repository,
             writer: writer.clone(),
             storage: Arc::new(store.clone()),
             broker: broker.clone(),
             outbox,
-            metrics: Metrics::new(),
+            metrics: metrics.clone(),
             restrictions: Arc::new(restrictions.parse().unwrap()),
         })
         .await
@@ -100,7 +104,7 @@ impl Fixture {
             told.await.unwrap();
             dispatcher.run().await;
         });
-        (Self { origin, flow, store, broker, writer, stop, dispatcher }, go)
+        (Self { origin, flow, store, broker, writer, metrics, stop, dispatcher }, go)
     }
 
     /// Ends everything in the order in which a server does.

@@ -27,6 +27,46 @@ fn status_shows_what_runs_where() {
     ");
 }
 
+const ROLLOUTS: &str = r#"{"environments":[
+    {"name":"dev","tag":"master-2","author":"Jane Doe","message":"Useful bits","date":1624437742000,
+     "rollout":{"state":"healthy","since":"2021-06-23T08:45:00Z","available":3,"desired":3},"workloads":[
+      {"kind":"Deployment","namespace":"dev","name":"svc","truth":"drifted","difference":"it has 3 replicas instead of 2","artifactId":"master-2","available":3,"desired":3,"phase":"healthy"},
+      {"kind":"Deployment","namespace":"dev","name":"worker","truth":"missing","difference":"the cluster does not have it","available":0,"desired":1},
+      {"kind":"Job","namespace":"dev","name":"fine","truth":"inSync","available":1,"desired":1}]},
+    {"name":"prod","tag":"master-1","author":"Jane Doe","message":"Older bits","date":1624437742000,"lastHeard":"2021-06-23T09:00:00Z",
+     "rollout":{"state":"failed","since":"2021-06-23T08:45:00Z","available":1,"desired":3,"error":"svc: CrashLoopBackOff: panic\u001b[2J\nmore"}},
+    {"name":"qa","tag":"master-1","rollout":{"state":"released","since":"2021-06-23T08:45:00Z","available":0,"desired":0}},
+    {"name":"test","tag":"master-1"}]}"#;
+
+#[test]
+fn status_shows_what_a_daemon_tells() {
+    let server = Server::start().on("GET /api/v1/status?service=svc", 200, ROLLOUTS);
+    let program = Program::for_server(&server);
+    assert_snapshot!(program.run(&["status", "--service", "svc"]), @"
+    exit 0
+    Status for service svc
+
+    dev:  2021-06-23 08:42:22 master-2 by Jane Doe: Useful bits
+          healthy 3/3 since 2021-06-23 08:45:00
+          drifted: Deployment svc: it has 3 replicas instead of 2
+          missing: Deployment worker: the cluster does not have it
+    prod: 2021-06-23 08:42:22 master-1 by Jane Doe: Older bits
+          failed 1/3 since 2021-06-23 08:45:00: svc: CrashLoopBackOff: panic�[2J … (its daemon was last heard of 2021-06-23 09:00:00)
+    qa:   master-1
+          released since 2021-06-23 08:45:00
+    test: master-1
+    ");
+    let template = "{{ range .Environments }}{{ .Name }} {{ .Rollout.State }} {{ .Rollout.Available }}{{ range .Workloads }} {{ .Name }}={{ .Truth }}{{ end }};{{ end }}";
+    assert_snapshot!(program.run(&["status", "--service=svc", "--template", template]), @"
+    exit 0
+    dev healthy 3 svc=drifted worker=missing fine=in sync;prod failed 1;qa released 0;test  0;
+    ");
+    let json = program.run(&["status", "--service=svc", "--output", "json"]);
+    for part in [r#""state": "healthy""#, r#""truth": "drifted""#, r#""lastHeard": "2021-06-23T09:00:00Z""#] {
+        assert!(json.contains(part), "{part} is not in {json}");
+    }
+}
+
 #[test]
 fn status_is_there_for_programs() {
     let program = Program::for_server(&status_server());

@@ -118,3 +118,120 @@ fn waiting_ends() {
     hint: it may still be done; look at hamctl status, or wait longer with --wait-timeout
     ");
 }
+
+/// `--wait=healthy`, with these answers one after the other.
+fn run_healthy(answers: &[&str], more: &[&str]) -> String {
+    let released = r#""state":"released","commit":"0123456789abcdef""#;
+    let server =
+        answers.iter().fold(accepting(), |server, rest| in_state(server, &format!("{released}{rest}")));
+    let arguments =
+        ["release", "--service", "svc", "--artifact", "master-1-2", "--env", "dev", "--wait=healthy"];
+    Program::for_server(&server).run(&[&arguments, more].concat())
+}
+
+fn rollout(state: &str, available: u32, error: &str) -> String {
+    let error = if error.is_empty() { String::new() } else { format!(r#","error":"{error}""#) };
+    format!(
+        r#","rollout":{{"state":"{state}","since":"2021-06-23T08:45:00Z","available":{available},"desired":3{error}}}"#
+    )
+}
+
+#[test]
+fn a_release_is_followed_until_all_of_it_runs() {
+    let answers = [
+        "",
+        &rollout("released", 0, "Kustomization flux/apps: build failed"),
+        &rollout("applying", 0, ""),
+        &rollout("running", 1, ""),
+        &rollout("healthy", 3, ""),
+    ];
+    assert_snapshot!(run_healthy(&answers, &[]), @"
+    exit 0
+    Release of service svc using artifact master-1-2
+    [✓] Release of master-1-2 to dev initialized
+    [✓] Release of master-1-2 to dev is done (commit 0123456789abcdef)
+    [✓] Release of master-1-2 to dev is healthy 3/3
+    -- stderr
+    Release of master-1-2 to dev: accepted
+    Release of master-1-2 to dev: released; no daemon has told of the cluster yet
+    Release of master-1-2 to dev: released 0/3 (Kustomization flux/apps: build failed)
+    Release of master-1-2 to dev: applying 0/3
+    Release of master-1-2 to dev: running 1/3
+    ");
+}
+
+#[test]
+fn a_release_that_fails_in_the_cluster_fails_with_its_own_error() {
+    let failed = rollout("failed", 1, "api: CrashLoopBackOff: no database");
+    assert_snapshot!(run_healthy(&[&failed], &[]), @"
+    exit 1
+    Release of service svc using artifact master-1-2
+    [✓] Release of master-1-2 to dev initialized
+    [✓] Release of master-1-2 to dev is done (commit 0123456789abcdef)
+    [X] Release of master-1-2 to dev failed in the cluster: api: CrashLoopBackOff: no database
+    -- stderr
+    Release of master-1-2 to dev: accepted
+    ");
+}
+
+#[test]
+fn a_release_that_is_replaced_is_followed_no_longer() {
+    let answers = [&rollout("running", 1, ""), r#","supersededBy":"master-3-4""#];
+    assert_snapshot!(run_healthy(&answers, &[]), @"
+    exit 1
+    Release of service svc using artifact master-1-2
+    [✓] Release of master-1-2 to dev initialized
+    [✓] Release of master-1-2 to dev is done (commit 0123456789abcdef)
+    [X] Release of master-1-2 to dev was replaced by a later release, of master-3-4, before it was healthy
+    -- stderr
+    Release of master-1-2 to dev: accepted
+    Release of master-1-2 to dev: running 1/3
+    ");
+}
+
+#[test]
+fn waiting_for_the_cluster_ends_and_says_how_far_it_is() {
+    assert_snapshot!(run_healthy(&[&rollout("running", 1, "")], &["--wait-timeout", "2s"]), @"
+    exit 1
+    Release of service svc using artifact master-1-2
+    [✓] Release of master-1-2 to dev initialized
+    [✓] Release of master-1-2 to dev is done (commit 0123456789abcdef)
+    [X] Release of master-1-2 to dev is not healthy in time, but running 1/3
+    -- stderr
+    Release of master-1-2 to dev: accepted
+    Release of master-1-2 to dev: running 1/3
+    hint: it may still get there; look at hamctl status, or wait longer with --wait-timeout
+    ");
+    assert_snapshot!(run_healthy(&[""], &["--wait-timeout", "2s"]), @"
+    exit 1
+    Release of service svc using artifact master-1-2
+    [✓] Release of master-1-2 to dev initialized
+    [✓] Release of master-1-2 to dev is done (commit 0123456789abcdef)
+    [X] no daemon tells what becomes of releases to dev
+    -- stderr
+    Release of master-1-2 to dev: accepted
+    Release of master-1-2 to dev: released; no daemon has told of the cluster yet
+    hint: see to the daemon of that cluster, or use --wait=released
+    ");
+}
+
+#[test]
+fn what_was_released_before_is_looked_at_too() {
+    let up_to_date = r#"{"status":"Environment 'dev' is already up-to-date"}"#;
+    let failing = r#"{"environments":[{"name":"dev","tag":"master-1-2","rollout":{"state":"failed","since":"2021-06-23T08:45:00Z","available":0,"desired":3,"error":"out of memory"}}]}"#;
+    let server = Server::start().on("POST /release", 200, up_to_date).on(
+        "GET /api/v1/status?service=svc",
+        200,
+        failing,
+    );
+    let arguments =
+        ["release", "--service", "svc", "--artifact", "master-1-2", "--env", "dev", "--wait=healthy"];
+    assert_snapshot!(Program::for_server(&server).run(&arguments), @"
+    exit 1
+    Release of service svc using artifact master-1-2
+    [✓] Environment 'dev' is already up-to-date
+    [X] Release of master-1-2 to dev failed in the cluster: out of memory
+    -- stderr
+    Release of master-1-2 to dev: accepted
+    ");
+}

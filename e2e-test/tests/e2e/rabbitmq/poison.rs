@@ -43,7 +43,7 @@ fn poison() -> Vec<(Value, &'static str)> {
     let id = || Uuid::new_v4().to_string();
     let release = release("svc", "master-1-a");
     let mut huge = message("release.artifactId", &id(), "x");
-    huge["times"] = json!(3 << 20);
+    huge["times"] = json!(9 << 20);
     let mut no_properties = message("", "", "{}");
     no_properties["properties"] = json!({});
     let mut expiring = message("gone", &id(), "{}");
@@ -57,7 +57,7 @@ fn poison() -> Vec<(Value, &'static str)> {
         (message("release.artifactId", &id(), &release.replace("\"svc\"", "\"../svc\"")), "cannot be read"),
         (message("release.artifactId", &id(), &release.replace("1-a", "1-z")), "has no artifact"),
         (message("newArtifact", &id(), "[]"), "cannot be read"),
-        (huge, "3145728 bytes"),
+        (huge, "9437184 bytes"),
         (no_properties, "unknown event type ''"),
         (expiring, "unknown event type 'gone'"),
     ]

@@ -8,8 +8,11 @@ use uuid::Uuid;
 
 use crate::{DeadMessage, Lease, Message};
 
-/// The longest body of an event, in bytes. One of ours has some hundred.
-pub(super) const MAX_BODY_BYTES: usize = 1 << 20;
+/// The longest body of an event, in bytes. Most of ours have some hundred; the state of a cluster
+/// has some hundred for each workload. RabbitMQ itself takes 16 MiB.
+pub(super) const MAX_BODY_BYTES: usize = 8 << 20;
+/// How much of a body is kept for an operator, in bytes.
+const MAX_DEAD_BODY_BYTES: usize = 1 << 20;
 
 const PERSISTENT: u8 = 2;
 const CONTENT_TYPE: &str = "application/json";
@@ -107,7 +110,7 @@ pub(super) fn dead_letter(
         exchange: ShortString::default(),
         routing_key: short(queue),
         properties: kept_properties(original).with_headers(headers),
-        body: body[..body.len().min(MAX_BODY_BYTES)].to_vec(),
+        body: body[..body.len().min(MAX_DEAD_BODY_BYTES)].to_vec(),
     }
 }
 

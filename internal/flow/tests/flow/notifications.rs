@@ -10,7 +10,7 @@ use release_testing::fake::{self, Behaviour, Github, Grafana, Slack};
 
 use super::*;
 
-const QUICK: Retries = Retries {
+pub(super) const QUICK: Retries = Retries {
     min_delay: Duration::from_millis(5),
     max_delay: Duration::from_secs(1),
     give_up_after: Duration::from_hours(1),
@@ -18,15 +18,15 @@ const QUICK: Retries = Retries {
 /// Whom one release tells in Slack.
 const TOLD: [&str; 3] = ["#releases-dev", "#squad-aura-releases-dev", "jane@example.com"];
 
-struct Fakes {
-    slack: Slack,
-    grafana: Grafana,
-    github: Github,
-    metrics: Metrics,
+pub(super) struct Fakes {
+    pub(super) slack: Slack,
+    pub(super) grafana: Grafana,
+    pub(super) github: Github,
+    pub(super) metrics: Metrics,
 }
 
 impl Fakes {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         Self {
             slack: Slack::start().await,
             grafana: Grafana::start().await,
@@ -41,7 +41,7 @@ impl Fakes {
         self.github.behave(behaviour);
     }
 
-    fn outbox(&self, origin: &Origin, retries: Retries) -> Outbox {
+    pub(super) fn outbox(&self, origin: &Origin, retries: Retries) -> Outbox {
         let token = Secret::new(fake::TOKEN);
         let config = Config {
             slack: Some(SlackConfig {
@@ -65,7 +65,7 @@ impl Fakes {
         Outbox::new(Notifiers::new(config).unwrap(), Arc::new(broker), retries, self.metrics.clone())
     }
 
-    async fn fixture(&self, origin: Origin) -> Fixture {
+    pub(super) async fn fixture(&self, origin: Origin) -> Fixture {
         let outbox = self.outbox(&origin, QUICK);
         let broker = events(&origin);
         Fixture::start_with(origin, broker, outbox).await
@@ -81,7 +81,7 @@ impl Fakes {
         assert_eq!(self.grafana.annotations().len(), releases);
     }
 
-    fn pending(&self) -> i64 {
+    pub(super) fn pending(&self) -> i64 {
         self.metric("release_manager_notifications_pending")
     }
 
@@ -93,7 +93,7 @@ impl Fakes {
     }
 }
 
-async fn until(condition: impl Fn() -> bool) {
+pub(super) async fn until(condition: impl Fn() -> bool) {
     let wait = async {
         while !condition() {
             tokio::time::sleep(Duration::from_millis(2)).await;
@@ -203,7 +203,7 @@ async fn what_was_not_delivered_is_delivered_after_a_restart_and_only_once() {
 }
 
 /// A broker whose process is killed before an acknowledgement is saved.
-struct KilledBeforeAck(Arc<dyn Broker>);
+pub(super) struct KilledBeforeAck(pub(super) Arc<dyn Broker>);
 
 impl Broker for KilledBeforeAck {
     fn ack(&self, _: Uuid) -> BoxFuture<'_, Result<(), BrokerError>> {

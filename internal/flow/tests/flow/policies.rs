@@ -40,7 +40,7 @@ impl Fixture {
         self.flow.artifact_stored(event, &md5, "a-request".into()).await.unwrap();
     }
 
-    async fn drained(&self) {
+    pub(super) async fn drained(&self) {
         while !self.flow.events().await.unwrap().pending.is_empty() {
             tokio::task::yield_now().await;
         }
