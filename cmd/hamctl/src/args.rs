@@ -102,9 +102,7 @@ pub(crate) struct WaitArgs {
 /// What `--wait` waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Until {
-    /// The commit is in the config repository
     Released,
-    /// All of the release runs in its cluster
     Healthy,
 }
 

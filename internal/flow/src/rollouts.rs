@@ -20,8 +20,13 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use release_api::v1::{EnvironmentStatus, ReleaseState, ReleaseStatus, Rollout, StatusResponse};
-use release_core::{Name, event::Event, rollout::Report};
+use release_core::{
+    Name,
+    event::Event,
+    rollout::{ClusterState, Report},
+};
 use release_git::{GitError, ObjectId, ReleaseCommit, Snapshot};
+use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
 use crate::{Backends, Flow, FlowError, release::message};
@@ -70,7 +75,7 @@ impl Flow {
     /// process; a state is only kept in memory. The same id again has no further effect.
     pub async fn report(&self, id: Uuid, report: Report, request_id: String) -> Result<(), FlowError> {
         if let Report::State(state) = report {
-            return self.rollouts.hear(state);
+            return self.rollouts.hear(state).await;
         }
         let event = Event::Rollout(report);
         Ok(self.backends.broker.publish(message(id, &event, request_id)).await?)
@@ -116,9 +121,13 @@ impl Rollouts {
         Self { backends, known: Arc::default() }
     }
 
-    fn hear(&self, state: release_core::rollout::ClusterState) -> Result<(), FlowError> {
-        let heard = self.known.clusters.hear(state, Utc::now());
-        heard.map_err(|error| FlowError::Invalid(error.to_string()))
+    /// Of tens of thousands of workloads, it takes a while.
+    async fn hear(&self, state: ClusterState) -> Result<(), FlowError> {
+        let known = self.known.clone();
+        let heard = spawn_blocking(move || known.clusters.hear(state, Utc::now())).await;
+        heard
+            .map_err(|panic| FlowError::Internal(format!("keeping a cluster's state: {panic}")))?
+            .map_err(|error| FlowError::Invalid(error.to_string()))
     }
 
     fn status(

@@ -50,7 +50,7 @@ impl Program {
 }
 
 fn status_server() -> Server {
-    Server::start().on("GET /status?service=svc", 200, "{}")
+    Server::start().on("GET /api/v1/status?service=svc", 200, "{}")
 }
 
 /// A hamctl that has shown where to log in.

@@ -57,8 +57,11 @@ fn every_help_has_an_example() {
               The service's namespace; without it, `vars.k8s.namespace` of the `shuttle.yaml` in this
               directory, else the one named like the environment
 
-          --wait
-              Wait until the release's commit is in the config repository
+          --wait[=<UNTIL>]
+              Wait until the release's commit is in the config repository, or, with `--wait=healthy`,
+              until all of the release runs in its cluster
+              
+              [possible values: released, healthy]
 
           --wait-timeout <DURATION>
               How long `--wait` waits at most

@@ -168,7 +168,10 @@ fn service_and_namespace_come_from_shuttle_yaml_unless_they_are_given() {
     assert_eq!(
         server.requests(),
         [
+            // The first question is one that servers of the field do not know.
+            "GET /api/v1/status?service=svc&namespace=team",
             "GET /status?service=svc&namespace=team",
+            "GET /api/v1/status?service=svc2&namespace=other",
             "GET /status?service=svc2&namespace=other",
             "GET /describe/release/svc/dev?count=1&namespace=team"
         ]

@@ -3,6 +3,8 @@
 //! A note is JSON Lines, one line for each happening, oldest first. Servers of other
 //! versions, and people, may have put lines of their own there: they are left alone.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -51,9 +53,9 @@ impl Record {
     /// `None` for a state: it is no happening.
     pub fn new(event: Uuid, at: DateTime<Utc>, report: &Report) -> Option<Self> {
         let object = |kind: &str, namespace: &str, name: &str| WorkloadId {
-            kind: kind.to_owned(),
-            namespace: namespace.to_owned(),
-            name: name.to_owned(),
+            kind: shorten(kind),
+            namespace: shorten(namespace),
+            name: shorten(name),
         };
         let (object, what) = match report {
             Report::Succeeded(body) => {
@@ -84,10 +86,16 @@ impl Record {
             && owners(&self.object.name).any(|name| name == workload.name)
     }
 
+    fn is_success(&self) -> bool {
+        matches!(self.what, What::Succeeded { .. })
+    }
+
+    /// A success of its workload came later.
     fn is_over(&self, later: &[Self]) -> bool {
         later.iter().any(|later| {
-            let is_success = matches!(later.what, What::Succeeded { .. });
-            is_success && later.object.namespace == self.object.namespace && self.is_about(&later.object)
+            later.is_success()
+                && later.object.namespace == self.object.namespace
+                && self.is_about(&later.object)
         })
     }
 }
@@ -132,34 +140,28 @@ fn record(line: &str) -> Option<Record> {
 /// success. An event whose line is gone would be added again; a daemon repeats only what it told lately.
 pub fn append(note: Option<&str>, new: &Record) -> Option<String> {
     let note = note.unwrap_or_default();
-    let mut lines: Vec<(&str, Option<Record>)> = note.lines().map(|line| (line, record(line))).collect();
-    let known = lines.iter().filter_map(|(_, record)| record.as_ref());
-    if known.clone().any(|known| known.event == new.event) {
+    let lines: Vec<(&str, Option<Record>)> = note.lines().map(|line| (line, record(line))).collect();
+    let ours: Vec<&Record> = lines.iter().filter_map(|(_, record)| record.as_ref()).collect();
+    if ours.iter().any(|known| known.event == new.event) {
         return None;
     }
-    let mut excess = (known.count() + 1).saturating_sub(MAX_RECORDS);
-    let is_error =
-        |(_, record): &(&str, Option<Record>)| is(record, |what| matches!(what, What::Failed { .. }));
-    let is_success =
-        |(_, record): &(&str, Option<Record>)| is(record, |what| matches!(what, What::Succeeded { .. }));
-    let first_error = lines.iter().find(|line| is_error(line)).map(|(line, _)| *line);
-    let last_success = lines.iter().rfind(|line| is_success(line)).map(|(line, _)| *line);
-    lines.retain(|(line, record)| {
-        let is_kept = record.is_none() || Some(*line) == first_error || Some(*line) == last_success;
-        if is_kept || excess == 0 {
-            return true;
-        }
-        excess -= 1;
-        false
-    });
-    let mut text: String = lines.iter().flat_map(|(line, _)| [line, "\n"]).collect();
+    let superfluous = superfluous(&ours);
+    let is_kept = |record: Option<&Record>| record.is_none_or(|record| !superfluous.contains(&record.event));
+    let kept = lines.iter().filter(|(_, record)| is_kept(record.as_ref()));
+    let mut text: String = kept.flat_map(|(line, _)| [line, "\n"]).collect();
     text.push_str(&serde_json::to_string(new).expect("it has only texts, numbers and times"));
     text.push('\n');
     Some(text)
 }
 
-fn is(record: &Option<Record>, test: impl Fn(&What) -> bool) -> bool {
-    record.as_ref().is_some_and(|record| test(&record.what))
+/// Those that have to make room for one more.
+fn superfluous(ours: &[&Record]) -> Vec<Uuid> {
+    let first_error = ours.iter().position(|record| !record.is_success());
+    let last_success = ours.iter().rposition(|record| record.is_success());
+    let excess = (ours.len() + 1).saturating_sub(MAX_RECORDS);
+    let others = ours.iter().enumerate();
+    let others = others.filter(|(index, _)| ![first_error, last_success].contains(&Some(*index)));
+    others.take(excess).map(|(_, record)| record.event).collect()
 }
 
 /// The errors that nothing better has followed, oldest first.
@@ -172,21 +174,19 @@ pub fn open_errors(records: &[Record]) -> impl Iterator<Item = (&Record, &str)> 
 
 /// What became of the rollout; `None` when nothing is recorded.
 pub fn outcome(records: &[Record]) -> Option<Outcome> {
-    let mut successes: Vec<&Record> = Vec::new();
-    for record in records.iter().filter(|record| matches!(record.what, What::Succeeded { .. })) {
-        successes.retain(|known| known.object != record.object);
-        successes.push(record);
+    let mut replicas = BTreeMap::new();
+    let mut last_success = None;
+    for record in records {
+        if let What::Succeeded { available, desired } = record.what {
+            replicas.insert(&record.object, (available, desired));
+            last_success = Some(record.at);
+        }
     }
-    let count = |pick: fn(&What) -> i32| successes.iter().map(|record| pick(&record.what)).sum();
     let first_error = open_errors(records).next();
-    let at = match first_error {
-        Some((record, _)) => record.at,
-        None => successes.last()?.at,
-    };
     Some(Outcome {
-        at,
-        available: count(|what| if let What::Succeeded { available, .. } = what { *available } else { 0 }),
-        desired: count(|what| if let What::Succeeded { desired, .. } = what { *desired } else { 0 }),
+        at: first_error.map(|(record, _)| record.at).or(last_success)?,
+        available: replicas.values().map(|(available, _)| available).sum(),
+        desired: replicas.values().map(|(_, desired)| desired).sum(),
         error: first_error.map(|(_, error)| error.to_owned()),
     })
 }

@@ -54,7 +54,7 @@ impl Rollouts {
         report: &Report,
     ) -> Result<Option<Message>, Failure> {
         let Some(record) = Record::new(message.id, message.accepted_at, report) else {
-            return self.keep_state(report);
+            return self.keep_state(report).await;
         };
         if self.knows_stranger(message.id) {
             return Ok(None);
@@ -83,9 +83,9 @@ impl Rollouts {
     }
 
     /// One that is refused will not be better the next time, and the next one replaces it anyway.
-    fn keep_state(&self, report: &Report) -> Result<Option<Message>, Failure> {
+    async fn keep_state(&self, report: &Report) -> Result<Option<Message>, Failure> {
         let Report::State(state) = report else { return Ok(None) };
-        if let Err(error) = self.hear(state.clone()) {
+        if let Err(error) = self.hear(state.clone()).await {
             warn!(environment = state.environment, "a cluster's state is not kept: {error}");
         }
         Ok(None)

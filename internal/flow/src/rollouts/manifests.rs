@@ -29,7 +29,7 @@ pub(crate) fn is_kustomization(file_name: &str) -> bool {
 }
 
 pub(crate) fn is_manifest(file_name: &str) -> bool {
-    file_name.ends_with(".yaml") || file_name.ends_with(".yml")
+    matches!(file_name.rsplit_once('.'), Some((_, "yaml" | "yml")))
 }
 
 /// The workloads of all manifests of a service in `namespace`; `None` when others make

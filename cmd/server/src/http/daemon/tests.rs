@@ -24,9 +24,9 @@ fn errors_are_in_the_words_of_programs_and_bounded() {
         let mut fields = Fields::new(Map::from_iter([("errors".to_owned(), errors.clone())]));
         super::errors(&mut fields, |error| (error("name"), error("message")))
     };
-    let log = "panic:\n\tat main\u{1b}[0m";
-    let some = serde_json::json!([{"name": "api", "message": log, "type": 1}, {}]);
-    assert_eq!(read(&some), Ok(vec![("api".into(), log.into()), (String::new(), String::new())]));
+    let words = "panic:\n\tat main\u{1b}[0m";
+    let some = serde_json::json!([{"name": "api", "message": words, "type": 1}, {}]);
+    assert_eq!(read(&some), Ok(vec![("api".into(), words.into()), (String::new(), String::new())]));
     assert_eq!(read(&Value::Null), Ok(Vec::new()));
     let long = serde_json::json!([{"message": "æ".repeat(MAX_MESSAGE_BYTES)}]);
     assert_eq!(read(&long).unwrap()[0].1.len(), MAX_MESSAGE_BYTES);
