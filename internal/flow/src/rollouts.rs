@@ -186,9 +186,12 @@ impl Rollouts {
             Some(cluster) => self.compare(snapshot, environment, cluster)?,
             None => Arc::default(),
         };
-        let live = cluster.as_ref().map(|cluster| Live {
+        let workloads = comparison.of_service(service.namespace.as_str(), service.name.as_str());
+        // Of what changed alone, nothing follows for the others.
+        let tells = |cluster: &&Arc<Cluster>| cluster.is_complete || !workloads.is_empty();
+        let live = cluster.as_ref().filter(tells).map(|cluster| Live {
             heard_at: cluster.heard_at,
-            workloads: comparison.of_service(service.namespace.as_str(), service.name.as_str()),
+            workloads,
             appliers: &cluster.appliers,
         });
         let rollout = match release {

@@ -14,7 +14,7 @@ use super::{Report, WorkloadId};
 /// How many of our lines a note has at most: a pod that crashes all night must not grow it.
 const MAX_RECORDS: usize = 50;
 /// The longest text of a line, in characters.
-const MAX_TEXT: usize = 500;
+const MAX_TEXT: usize = 1000;
 
 /// One line of a note.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -274,6 +274,20 @@ async fn a_release_is_followed_through_its_cluster_until_a_later_one_replaces_it
 }
 
 #[tokio::test]
+async fn what_a_daemon_has_not_told_yet_is_known_from_the_note() {
+    let fixture = Fixture::start(Origin::new()).await;
+    fixture.released(&["master-1"]).await;
+    fixture.told(Uuid::new_v4(), succeeded("master-1")).await;
+    let Report::State(mut state) = state("x-1", 1, Phase::Healthy) else { panic!() };
+    state.workloads[0].id.name = "other".into();
+    for (is_complete, expected) in [(false, RolloutState::Healthy), (true, RolloutState::Released)] {
+        let state = ClusterState { is_complete, ..state.clone() };
+        fixture.tell(Uuid::new_v4(), Report::State(state)).await;
+        assert_eq!(fixture.state().await.0, expected, "complete: {is_complete}");
+    }
+}
+
+#[tokio::test]
 async fn the_comparison_follows_the_files_and_is_counted() {
     let fixture = Fixture::start(Origin::new()).await;
     fixture.released(&["master-1"]).await;

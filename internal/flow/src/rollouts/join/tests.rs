@@ -53,12 +53,15 @@ fn join(
     (state, since.timestamp(), available, desired, error.unwrap_or_default())
 }
 
+/// What the cluster tells, and what is to be joined from it.
+type Case<'a> = (&'a [Compared], RolloutState, i64, i32, i32, &'a str);
+
 #[test]
 fn a_release_goes_from_released_to_healthy_as_the_cluster_tells() {
     use Phase::{Failed, Healthy, Progressing};
     use RolloutState as State;
     let (api, worker) = ("Deployment/api", "Deployment/worker");
-    let cases: [(&[Compared], State, i64, i32, i32, &str); 10] = [
+    let cases: [Case<'_>; 10] = [
         (&[], State::Released, 10, 0, 0, ""),
         (&[runs(api, "m-1", 3, Healthy)], State::Released, 10, 0, 3, ""),
         (&[missing(api)], State::Released, 10, 0, 2, ""),
@@ -123,7 +126,7 @@ fn of_the_cluster_and_the_note_the_newer_one_counts() {
         (failed(60, "Job/migrate"), runs(api, "m-2", 3, Healthy), RolloutState::Failed, "error at 60"),
     ];
     for (record, workload, state, error) in cases {
-        let found = join(std::slice::from_ref(&record), Some((&[workload.clone()], &[])));
+        let found = join(std::slice::from_ref(&record), Some((std::slice::from_ref(&workload), &[])));
         assert_eq!((found.0, found.4.as_str()), (state, error), "{record:?} {workload:?}");
     }
 }
