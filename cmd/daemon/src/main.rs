@@ -1,3 +1,24 @@
 //! Tells the server what happens to releases in a cluster.
 
-fn main() {}
+mod amqp;
+mod cli;
+mod delivery;
+mod flags;
+mod flux;
+mod health;
+mod http;
+mod lanes;
+mod lifecycle;
+#[cfg(test)]
+mod manual;
+mod pauses;
+mod spool;
+mod start;
+mod states;
+mod target;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::run()
+}

@@ -7,6 +7,8 @@
 
 mod dead;
 mod deliveries;
+mod outlet;
+mod publisher;
 mod session;
 mod wire;
 
@@ -26,6 +28,8 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{error, info, warn};
 use uuid::Uuid;
+
+pub use self::publisher::Publisher;
 
 use self::deliveries::Deliveries;
 use self::session::{Session, SessionError};

@@ -20,7 +20,7 @@ use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-pub use amqp::{Amqp, AmqpConfig};
+pub use amqp::{Amqp, AmqpConfig, Publisher};
 pub use embedded::{Embedded, MAX_PENDING_BYTES};
 pub use memory::Memory;
 

@@ -67,7 +67,12 @@ impl Call {
     }
 
     pub(crate) fn with_idempotency_key(self) -> Self {
-        Self { idempotency_key: Some(Uuid::new_v4()), ..self }
+        self.with_this_idempotency_key(Uuid::new_v4())
+    }
+
+    /// For what has an id of its own.
+    pub(crate) fn with_this_idempotency_key(self, id: Uuid) -> Self {
+        Self { idempotency_key: Some(id), ..self }
     }
 }
 

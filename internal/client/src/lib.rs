@@ -8,6 +8,7 @@ mod config;
 mod error;
 mod identity;
 mod policies;
+mod rollouts;
 mod upload;
 mod v1;
 

@@ -74,7 +74,7 @@ impl Client {
 
 /// A server that has the endpoint says in its own words what it did not find;
 /// one that has not answers with its router's bare 404 or 405.
-fn or_unsupported(error: ClientError, what: &'static str) -> ClientError {
+pub(crate) fn or_unsupported(error: ClientError, what: &'static str) -> ClientError {
     match error {
         ClientError::NotTheServer { status: 404 | 405, request_id, .. } => {
             ClientError::Unsupported { what, request_id }

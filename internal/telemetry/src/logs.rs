@@ -14,7 +14,7 @@ use tracing_subscriber::{
 };
 
 /// They log each attempt to reach what is away. We log when that changes.
-const QUIET: &str = "lapin=off,amq_protocol=off";
+const QUIET: &str = "lapin=off,amq_protocol=off,kube_client=off,kube_runtime=off";
 
 /// Why logging could not be set up.
 #[derive(Debug, thiserror::Error)]

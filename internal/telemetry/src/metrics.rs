@@ -202,13 +202,17 @@ impl Metrics {
 
     /// The text exposition format.
     pub fn encode(&self) -> String {
-        TextEncoder::new()
-            .encode_to_string(&self.registry.gather())
-            .expect("names and labels are checked when registered")
+        encode(&self.registry)
     }
 }
 
-fn register<C: Collector + Clone + 'static>(
+pub(crate) fn encode(registry: &Registry) -> String {
+    TextEncoder::new()
+        .encode_to_string(&registry.gather())
+        .expect("names and labels are checked when registered")
+}
+
+pub(crate) fn register<C: Collector + Clone + 'static>(
     registry: &Registry,
     collector: Result<C, prometheus::Error>,
 ) -> C {
@@ -217,7 +221,7 @@ fn register<C: Collector + Clone + 'static>(
     collector
 }
 
-fn gauge(registry: &Registry, name: &str, text: &str) -> IntGauge {
+pub(crate) fn gauge(registry: &Registry, name: &str, text: &str) -> IntGauge {
     register(registry, IntGauge::new(name, text))
 }
 

@@ -2,20 +2,18 @@
 
 use std::time::Duration;
 
-use futures::StreamExt as _;
 use lapin::options::{
-    BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions, ExchangeDeclareOptions,
-    QueueBindOptions, QueueDeclareOptions,
+    BasicConsumeOptions, BasicQosOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
 };
 use lapin::tcp::OwnedTLSConfig;
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
-use lapin::{Channel, Confirmation, Connection, ConnectionProperties, Consumer, Event, ExchangeKind};
-use tokio::sync::{Mutex, watch};
+use lapin::{Channel, Connection, ConnectionProperties, Consumer, ExchangeKind};
+use tokio::sync::watch;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 
 use super::AmqpConfig;
+use super::outlet::Outlet;
 use super::wire::{Letter, short};
 use crate::Lease;
 
@@ -53,13 +51,8 @@ impl From<lapin::Error> for SessionError {
 #[derive(Debug)]
 pub(super) struct Session {
     consuming: Connection,
-    publishing: Connection,
-    /// Locked while a letter is sent: confirms are counted in that order.
-    publisher: Mutex<Channel>,
+    outlet: Outlet,
     reader: Channel,
-    /// Why RabbitMQ takes nothing at the moment.
-    blocked: watch::Sender<Option<String>>,
-    ended: CancellationToken,
 }
 
 impl Session {
@@ -81,8 +74,7 @@ impl Session {
     ) -> Result<(Self, Consumer), SessionError> {
         let reader = consuming.create_channel().await?;
         declare(&reader, config).await?;
-        let publisher = publishing.create_channel().await?;
-        publisher.confirm_select(ConfirmSelectOptions::default()).await?;
+        let outlet = Outlet::new(publishing).await?;
         let channel = consuming.create_channel().await?;
         channel.basic_qos(config.prefetch, BasicQosOptions::default()).await?;
         let consumer = channel
@@ -93,48 +85,12 @@ impl Session {
                 FieldTable::default(),
             )
             .await?;
-        let session = Self {
-            blocked: watch::Sender::new(None),
-            ended: CancellationToken::new(),
-            publisher: Mutex::new(publisher),
-            publishing,
-            consuming,
-            reader,
-        };
-        session.watch();
-        Ok((session, consumer))
-    }
-
-    /// Notices when RabbitMQ takes no letters, and when the publisher's connection is lost.
-    fn watch(&self) {
-        let (blocked, ended) = (self.blocked.clone(), self.ended.clone());
-        let mut events = Box::pin(self.publishing.events_listener());
-        tokio::spawn(async move {
-            while let Some(Some(event)) = ended.run_until_cancelled(events.next()).await {
-                match event {
-                    Event::ConnectionBlocked(reason) => drop(blocked.send_replace(Some(reason))),
-                    Event::ConnectionUnblocked => drop(blocked.send_replace(None)),
-                    Event::Error(_) => break,
-                    _ => {}
-                }
-            }
-            ended.cancel();
-        });
+        Ok((Self { consuming, outlet, reader }, consumer))
     }
 
     /// Returns when RabbitMQ has stored the letter in a queue.
     pub(super) async fn publish(&self, letter: &Letter) -> Result<(), SessionError> {
-        let Letter { exchange, routing_key, properties, body } = letter.clone();
-        let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-        let confirm = {
-            let publisher = self.publisher.lock().await;
-            publisher.basic_publish(exchange, routing_key, options, &body, properties).await?
-        };
-        match confirm.await? {
-            Confirmation::Ack(None) => Ok(()),
-            Confirmation::Ack(Some(_)) => Err(SessionError::Unroutable),
-            Confirmation::Nack(_) | Confirmation::NotRequested => Err(SessionError::Refused),
-        }
+        self.outlet.publish(letter).await
     }
 
     /// How many letters wait in a queue, without those that are delivered.
@@ -151,34 +107,28 @@ impl Session {
 
     /// It is of no use any more: the next one is opened.
     pub(super) fn end(&self) {
-        self.ended.cancel();
+        self.outlet.end();
     }
 
     /// What is delivered on it is ours until it is over.
     pub(super) fn lease(&self) -> Lease {
-        Lease(self.ended.clone())
+        Lease(self.outlet.ended())
     }
 
     pub(super) fn is_over(&self) -> bool {
-        self.ended.is_cancelled()
+        self.outlet.is_over()
     }
 
     pub(super) async fn over(&self) {
-        self.ended.cancelled().await;
+        self.outlet.ended().cancelled().await;
     }
 
     pub(super) fn blocked(&self) -> watch::Receiver<Option<String>> {
-        self.blocked.subscribe()
+        self.outlet.blocked()
     }
 }
 
-impl Drop for Session {
-    fn drop(&mut self) {
-        self.ended.cancel();
-    }
-}
-
-async fn connect(config: &AmqpConfig, role: &str) -> Result<Connection, SessionError> {
+pub(super) async fn connect(config: &AmqpConfig, role: &str) -> Result<Connection, SessionError> {
     let uri = AMQPUri {
         scheme: if config.tls { AMQPScheme::AMQPS } else { AMQPScheme::AMQP },
         authority: AMQPAuthority {

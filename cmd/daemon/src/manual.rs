@@ -1,0 +1,1 @@
+//! Holds the operator's manual against what the daemon has.
