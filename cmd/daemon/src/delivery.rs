@@ -4,6 +4,9 @@
 //! killed in between does the rest after its next start, under the same ids, so that nothing gets lost and
 //! nothing has an effect twice.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use release_broker::Message;

@@ -1,5 +1,8 @@
 //! Probes, metrics, and the webhook of Flux.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     net::Ipv6Addr,
     sync::{Arc, OnceLock},

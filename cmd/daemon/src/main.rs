@@ -16,6 +16,8 @@ mod spool;
 mod start;
 mod states;
 mod target;
+#[cfg(test)]
+mod world;
 
 use std::process::ExitCode;
 

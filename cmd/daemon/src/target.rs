@@ -107,3 +107,59 @@ fn parts(state: ClusterState, limit: usize) -> Vec<ClusterState> {
     let rest = ClusterState { workloads: rest, gone: Vec::new(), ..first.clone() };
     parts(first, limit).into_iter().chain(parts(rest, limit)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use release_core::rollout::{Phase, Workload, WorkloadId};
+
+    use super::*;
+
+    fn workload(number: usize) -> Workload {
+        Workload {
+            id: WorkloadId { kind: "Job".into(), namespace: "dev".into(), name: format!("job-{number}") },
+            artifact_id: String::new(),
+            squad: String::new(),
+            images: Vec::new(),
+            desired: 1,
+            available: 0,
+            phase: Phase::Progressing,
+            since: DateTime::UNIX_EPOCH,
+            error: None,
+        }
+    }
+
+    #[test]
+    fn a_large_state_is_told_in_parts_and_a_small_one_as_it_is() {
+        let workloads: Vec<_> = (0..100).map(workload).collect();
+        let state = ClusterState {
+            environment: "prod".into(),
+            observed_at: DateTime::UNIX_EPOCH,
+            is_complete: true,
+            workloads: workloads.clone(),
+            gone: vec![workload(100).id],
+            appliers: Vec::new(),
+        };
+        assert_eq!(parts(state.clone(), MAX_AMQP_BODY), std::slice::from_ref(&state));
+        let parts = parts(state, 4096);
+        assert!(parts.len() > 1);
+        assert!(
+            parts.iter().all(|part| !part.is_complete && Report::State(part.clone()).to_json().len() <= 4096)
+        );
+        assert_eq!(parts.iter().map(|part| part.gone.len()).sum::<usize>(), 1);
+        let together: Vec<_> = parts.into_iter().flat_map(|part| part.workloads).collect();
+        assert_eq!(together, workloads);
+    }
+
+    #[test]
+    fn only_what_the_server_cannot_take_is_refused_for_good() {
+        let refused = |status| ClientError::Refused { status, message: "no".into(), request_id: Uuid::nil() };
+        for (status, for_good) in
+            [(400, true), (413, true), (422, true), (403, false), (404, false), (429, false)]
+        {
+            assert_eq!(matches!(tell_error(&refused(status)), TellError::Refused(_)), for_good, "{status}");
+        }
+        let down = ClientError::ServerFailed { status: 500, message: "x".into(), request_id: Uuid::nil() };
+        assert!(matches!(tell_error(&down), TellError::Away(_)));
+    }
+}
