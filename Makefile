@@ -14,10 +14,10 @@ demo: ## See the platform do its job on this machine; KEEP=1 leaves it running
 	cargo build --locked --workspace --bins
 	@e2e-test/demo.sh target/debug
 
-build: ## Build server, hamctl and artifact for use, in target/release
+build: ## Build server, daemon, hamctl and artifact for use, in target/release
 	.ci/install
 	cargo build --locked --release --workspace --bins
-	@echo "Built server, hamctl and artifact in target/release."
+	@echo "Built server, daemon, hamctl and artifact in target/release."
 
 test: ## Run every test, against real git repositories and real processes
 	.ci/install test

@@ -56,7 +56,8 @@ async fn serve(flags: &StartFlags, lifecycle: &Lifecycle) -> anyhow::Result<()> 
     let connections = tokio::spawn(http::serve(listener, http::router(state.clone()), stop.clone()));
 
     let daemon = Daemon { rules: rules(flags), client, target, spool, health, metrics, state };
-    let result = daemon.run(flags, stop.clone()).await;
+    // A large future: all watches are in it.
+    let result = Box::pin(daemon.run(flags, stop.clone())).await;
     stop.cancel();
     connections.await.context("the HTTP server broke")?;
     tracing::info!("Stopped");

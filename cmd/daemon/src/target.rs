@@ -21,7 +21,7 @@ const MAX_AMQP_BODY: usize = 1 << 20;
 /// The other side.
 pub(crate) enum Target {
     Http(Client),
-    Amqp(Publisher),
+    Amqp(Box<Publisher>),
 }
 
 /// Why a report did not arrive.
@@ -41,7 +41,7 @@ pub(crate) enum TellError {
 impl Target {
     pub(crate) fn open(flags: &StartFlags) -> anyhow::Result<Self> {
         Ok(match flags.broker_type {
-            BrokerType::Amqp => Self::Amqp(Publisher::new(flags.amqp.config(flags.http_timeout)?)),
+            BrokerType::Amqp => Self::Amqp(Box::new(Publisher::new(flags.amqp.config(flags.http_timeout)?))),
             BrokerType::Http => Self::Http(Client::new(ClientConfig {
                 base_url: flags.release_manager_url.clone(),
                 timeout: flags.http_timeout,

@@ -25,8 +25,8 @@ pub struct Observation {
 pub(crate) fn id(parts: &[&str]) -> Uuid {
     const NAMESPACE: Uuid = Uuid::from_u128(0x0d3a_9d6e_4f0b_5c1e_9a54_4e7a_6b1f_2c80);
     // The lengths tell apart what only looks the same when it is joined.
-    let text: String = parts.iter().map(|part| format!("{}:{part}\n", part.len())).collect();
-    Uuid::new_v5(&NAMESPACE, text.as_bytes())
+    let parts: Vec<_> = parts.iter().map(|part| format!("{}:{part}\n", part.len())).collect();
+    Uuid::new_v5(&NAMESPACE, parts.concat().as_bytes())
 }
 
 #[cfg(test)]

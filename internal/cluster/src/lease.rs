@@ -86,10 +86,7 @@ impl Lease {
     }
 
     async fn try_to_acquire(&mut self) -> Result<bool, Error> {
-        let record = match self.api.get_opt(&self.name).await? {
-            Some(record) => record,
-            None => return self.write(None).await,
-        };
+        let Some(record) = self.api.get_opt(&self.name).await? else { return self.write(None).await };
         let since = match &self.seen {
             Some((seen, since)) if seen.spec == record.spec => *since,
             _ => Instant::now(),

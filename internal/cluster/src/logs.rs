@@ -64,8 +64,8 @@ mod tests {
 
     #[test]
     fn the_last_eight_lines_are_told_and_of_json_the_messages() {
-        let ten: String = (1..=10).map(|line| format!("line {line}\n")).collect();
-        let eight = (3..=10).map(|line| format!("line {line}")).collect::<Vec<_>>().join("\n");
+        let lines: Vec<_> = (1..=10).map(|line| format!("line {line}")).collect();
+        let (ten, eight) = (lines.join("\n"), lines[2..].join("\n"));
         let cases = [
             (ten.as_str(), eight.as_str()),
             ("", ""),

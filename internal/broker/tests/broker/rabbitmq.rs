@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use release_broker::{Amqp, AmqpConfig, Broker, BrokerError, Message};
+use release_broker::{Amqp, AmqpConfig, Broker, BrokerError, Message, Publisher};
 use release_core::Secret;
 use release_testing::proxy::{Network, Proxy};
 use release_testing::rabbitmq::{PASSWORD, RabbitMq, USER};
@@ -228,4 +228,30 @@ async fn dead_letters_survive_being_looked_at_and_are_changed_one_by_one() {
     assert_eq!(next(&broker).await, message(2));
     until("it is counted", async || broker.counts().await.is_ok_and(|it| (it.pending, it.dead) == (2, 1)))
         .await;
+}
+
+#[tokio::test]
+async fn a_publisher_tells_the_server_and_says_so_only_when_a_queue_has_it() {
+    let rabbitmq = RabbitMq::shared().await;
+    let virtual_host = rabbitmq.virtual_host().await;
+    let proxy = Proxy::to(rabbitmq.port()).await;
+    let publisher = Publisher::new(config(proxy.port(), &virtual_host));
+    let refused = publisher.publish(&message(1)).await;
+    assert!(matches!(refused, Err(BrokerError::Unavailable { .. })), "no server has declared the exchange");
+
+    let broker = Amqp::start(config(rabbitmq.port(), &virtual_host));
+    until_problem(&broker, |problem| problem.is_none()).await;
+    publisher.publish(&message(2)).await.unwrap();
+    let received = next(&broker).await;
+    assert_eq!((received.id, received.kind, received.body), {
+        let sent = message(2);
+        (sent.id, sent.kind, sent.body)
+    });
+
+    proxy.set(Network::Refuses);
+    proxy.cut();
+    until("RabbitMQ is away", async || publisher.publish(&message(3)).await.is_err()).await;
+    proxy.set(Network::Works);
+    until("it is back", async || publisher.publish(&message(4)).await.is_ok()).await;
+    assert_eq!(next(&broker).await.id, Uuid::from_u128(4));
 }

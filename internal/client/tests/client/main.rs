@@ -245,3 +245,30 @@ async fn a_refused_upload_says_why() {
     let error = client("http://127.0.0.1:1").upload(&server.url(), &missing, "x").await.unwrap_err();
     assert!(matches!(error, ClientError::File { .. }), "{error}");
 }
+
+#[tokio::test]
+async fn a_daemon_tells_each_kind_at_its_endpoint_and_happenings_under_their_id() {
+    use release_core::rollout::{ClusterState, JobFailed, PodFailed, Report, Succeeded};
+    let server = Server::start([Answer::json(200, "{}")]).await;
+    let client = client(&server.url());
+    let state = ClusterState {
+        environment: "dev".into(),
+        observed_at: chrono::DateTime::UNIX_EPOCH,
+        is_complete: true,
+        workloads: Vec::new(),
+        gone: Vec::new(),
+        appliers: Vec::new(),
+    };
+    let cases = [
+        (Report::Succeeded(Succeeded::default()), "POST /webhook/daemon/k8s/deploy", ID),
+        (Report::PodFailed(PodFailed::default()), "POST /webhook/daemon/k8s/error", ID),
+        (Report::JobFailed(JobFailed::default()), "POST /webhook/daemon/k8s/joberror", ID),
+        (Report::State(state), "POST /api/v1/cluster-state", ""),
+    ];
+    for (report, line, key) in cases {
+        client.tell(&report, ID.parse().unwrap()).await.unwrap();
+        let seen = server.requests().pop().unwrap();
+        assert_eq!((seen.line.as_str(), seen.header("idempotency-key")), (line, key));
+        assert_eq!(seen.body.as_bytes(), report.to_json());
+    }
+}

@@ -135,6 +135,7 @@ mod tests {
 
     const COMMIT: &str = "0123456789012345678901234567890123456789";
 
+    #[expect(clippy::needless_pass_by_value, reason = "json! is the argument")]
     fn read(kind: ApplierKind, status: Value) -> (Phase, Option<String>, Option<String>) {
         let applied = applied(kind, &object(json!({"metadata": {"generation": 2}, "status": status})));
         (applied.phase, applied.commit, applied.message)

@@ -63,6 +63,7 @@ mod tests {
     use super::*;
     use crate::index::tests::object;
 
+    #[expect(clippy::needless_pass_by_value, reason = "json! is the argument")]
     fn rollout(replicas: Value, status: Value) -> Rollout {
         object::<Deployment>(
             json!({"metadata": {"generation": 2}, "spec": {"replicas": replicas}, "status": status}),

@@ -61,6 +61,7 @@ mod tests {
     use super::*;
     use crate::index::tests::object;
 
+    #[expect(clippy::needless_pass_by_value, reason = "json! is the argument")]
     fn rollout(conditions: Value) -> Rollout {
         object::<Job>(json!({"metadata": {}, "spec": {"completions": 2},
             "status": {"succeeded": 1, "conditions": conditions}}))

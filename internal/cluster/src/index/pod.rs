@@ -128,6 +128,7 @@ mod tests {
     use super::*;
     use crate::index::tests::object;
 
+    #[expect(clippy::needless_pass_by_value, reason = "json! is the argument")]
     fn found(status: Value, modulo: i32) -> Vec<(String, String, String, i32)> {
         let pod: Pod = object(json!({"metadata": {}, "status": status}));
         let parts = |it: Trouble| (it.container, it.kind, it.message, it.restarts);

@@ -36,6 +36,7 @@ fn deployment(name: &str, artifact: &str, available: i32) -> Deployment {
     deployment_with(metadata(name, artifact, ""), available)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "json! is the argument")]
 fn deployment_with(metadata: Value, available: i32) -> Deployment {
     object(json!({"metadata": metadata,
         "spec": {"replicas": 1, "template": {"spec": {"containers": [{"image": "svc:1"}]}}},
