@@ -16,7 +16,8 @@ use crate::{
 
 /// The largest body that the server takes.
 const MAX_HTTP_BODY: usize = 16 << 20;
-const MAX_AMQP_BODY: usize = 1 << 20;
+/// A little less than the server takes from a queue.
+const MAX_AMQP_BODY: usize = 7 << 20;
 
 /// The other side.
 pub(crate) enum Target {
