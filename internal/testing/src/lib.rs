@@ -7,6 +7,7 @@ pub mod https;
 pub mod identity_provider;
 pub mod jwt;
 pub mod keys;
+pub mod kubernetes;
 pub mod origin;
 mod port;
 pub mod proxy;
