@@ -4,10 +4,10 @@
 export PATH := $(CURDIR)/target/tools/bin:$(HOME)/.cargo/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test lint fmt bench
+.PHONY: help demo build test e2e-kubernetes lint fmt bench
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## See the platform do its job on this machine; KEEP=1 leaves it running
 	.ci/install
@@ -24,6 +24,13 @@ test: ## Run every test, against real git repositories and real processes
 	cargo build --locked --workspace --all-targets
 	cargo test --locked --workspace
 	@echo "All tests passed."
+
+e2e-kubernetes: ## Test the daemon and deploy/ against a real Kubernetes API; builds one the first time
+	.ci/install test
+	e2e-test/kubernetes/control-plane
+	cargo build --locked --workspace --all-targets
+	cargo test --locked --workspace --test kubernetes
+	@echo "All tests against Kubernetes passed."
 
 lint: ## Check format, clippy, dependencies, licences and documentation
 	.ci/install lint

@@ -1,8 +1,10 @@
 //! What tests of several crates need: everything that can be real is real.
 
 pub mod artifact;
+pub mod control_plane;
 pub mod fake;
 pub mod faults;
+mod guarded;
 pub mod https;
 pub mod identity_provider;
 pub mod jwt;

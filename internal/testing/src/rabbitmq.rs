@@ -3,20 +3,19 @@
 use std::{
     fmt::Write as _,
     fs,
-    os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     sync::atomic::{AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
 
 use reqwest::{Client, Method, StatusCode};
-use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
-use crate::port;
+use crate::{guarded::Guarded, port};
 
 /// The account that RabbitMQ comes with, which only works from this machine.
 pub const USER: &str = "guest";
@@ -256,38 +255,4 @@ fn make_certificates(directory: &Path) {
          -addext basicConstraints=critical,CA:FALSE -addext subjectAltName=DNS:localhost \
          -addext extendedKeyUsage=serverAuth"
     ));
-}
-
-/// A process with all of its children. They end with this value, and also when this process is killed: the
-/// shell around them reads until there is nobody left who could write.
-struct Guarded {
-    shell: Child,
-}
-
-impl Guarded {
-    fn spawn(command: &Command) -> Self {
-        Self::spawn_to(command, Stdio::null())
-    }
-
-    fn spawn_to(command: &Command, output: impl Into<Stdio>) -> Self {
-        let mut shell = Command::new("sh");
-        shell
-            .args(["-c", r#""$@" </dev/null 2>&1 & cat >/dev/null; kill -9 0"#, "guard"])
-            .arg(command.get_program())
-            .args(command.get_args())
-            .envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))))
-            .stdin(Stdio::piped())
-            .stdout(output)
-            .stderr(Stdio::null())
-            .process_group(0);
-        Self { shell: shell.spawn().expect("a shell") }
-    }
-}
-
-impl Drop for Guarded {
-    fn drop(&mut self) {
-        let group = Pid::from_raw(self.shell.id().cast_signed()).expect("a process id");
-        let _ = kill_process_group(group, Signal::KILL);
-        let _ = self.shell.wait();
-    }
 }
