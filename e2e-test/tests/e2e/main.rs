@@ -9,6 +9,7 @@ mod bad_input;
 mod bad_uploads;
 mod crashes;
 mod crashes_of_uploads;
+mod daemon;
 mod deploy;
 mod https;
 mod identity;

@@ -2,4 +2,16 @@
 //!
 //! `make e2e-kubernetes` runs it; `cargo test` does not.
 
+mod daemon;
 mod manifests;
+
+#[path = "../e2e/harness"]
+mod harness {
+    mod daemon;
+    mod program;
+    mod wait;
+
+    pub(crate) use daemon::Daemon;
+    pub(crate) use program::{program, run};
+    pub(crate) use wait::{LONG, until};
+}

@@ -11,7 +11,6 @@ use std::{
 use reqwest::{Certificate, Client, Method, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::sync::OnceCell;
 
 use crate::{guarded::Guarded, port};
 
@@ -29,12 +28,6 @@ pub struct ControlPlane {
 }
 
 impl ControlPlane {
-    /// One for all tests of this process; each has a [namespace](ControlPlane::create_namespace) of its own.
-    pub async fn shared() -> &'static Self {
-        static SHARED: OnceCell<ControlPlane> = OnceCell::const_new();
-        SHARED.get_or_init(Self::start).await
-    }
-
     /// All of it works when this returns.
     pub async fn start() -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");

@@ -1,8 +1,9 @@
-//! Slack, Grafana and GitHub as real HTTP servers. They hold every request against
+//! Slack, Grafana, GitHub, and a release server for daemons, as real HTTP servers. They hold every request against
 //! the documented API, remember what they accepted, and misbehave as told.
 
 mod github;
 mod grafana;
+mod release_server;
 mod slack;
 
 use std::{
@@ -27,12 +28,15 @@ use tokio::{
 
 pub use github::Github;
 pub use grafana::Grafana;
+pub use release_server::{ReleaseServer, Report};
 pub use slack::Slack;
 
 /// The token that all fakes expect.
 pub const TOKEN: &str = "hunter2";
 
-const MAX_BODY_BYTES: usize = 1024 * 1024;
+/// As much as a release server reads.
+const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
+const FLOOD_BYTES: usize = 4 * 1024 * 1024;
 
 /// What a fake does with requests until it is told otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +63,8 @@ pub struct Seen {
     /// With its query.
     pub path: String,
     pub body: Value,
+    /// The header of this name.
+    pub idempotency_key: Option<String>,
 }
 
 /// What an API makes of a request that is well formed. The error says what is not
@@ -158,7 +164,7 @@ async fn answer<A: Api>(State(shared): State<Arc<Shared<A>>>, request: Request) 
     match now {
         Behaviour::Works => accept(&shared, request, |body| Body::from(body.to_string())).await,
         Behaviour::LosesAnswers => accept(&shared, request, |_| cut()).await,
-        Behaviour::Floods => response(200, Body::from(vec![b' '; 4 * MAX_BODY_BYTES])),
+        Behaviour::Floods => response(200, Body::from(vec![b' '; FLOOD_BYTES])),
         Behaviour::LimitsRate(seconds) => {
             let mut response = response(429, Body::from(r#"{"ok":false,"error":"ratelimited"}"#));
             response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
@@ -194,22 +200,26 @@ async fn accept<A: Api>(
 async fn read(request: Request) -> Result<Seen, String> {
     let (head, body) = request.into_parts();
     let (method, path) = (head.method.to_string(), head.uri.to_string());
-    let value = |name| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let value = |name: header::HeaderName| {
+        head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    };
     if value(header::AUTHORIZATION) != format!("Bearer {TOKEN}") {
         return Err(format!("{method} {path}: no bearer token"));
     }
     if value(header::USER_AGENT).is_empty() {
         return Err(format!("{method} {path}: no user agent"));
     }
+    let idempotency_key = Some(value("idempotency-key".parse().expect("a name")).to_owned());
+    let idempotency_key = idempotency_key.filter(|key| !key.is_empty());
     let body = body::to_bytes(body, MAX_BODY_BYTES).await.map_err(|error| error.to_string())?;
     if body.is_empty() {
-        return Ok(Seen { method, path, body: Value::Null });
+        return Ok(Seen { method, path, body: Value::Null, idempotency_key });
     }
     if !value(header::CONTENT_TYPE).starts_with("application/json") {
         return Err(format!("{method} {path}: the body is not declared as JSON"));
     }
     let body = serde_json::from_slice(&body).map_err(|error| format!("{method} {path}: {error}"))?;
-    Ok(Seen { method, path, body })
+    Ok(Seen { method, path, body, idempotency_key })
 }
 
 /// Each request has a connection of its own, so that a reset meets all of them.

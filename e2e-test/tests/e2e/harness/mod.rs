@@ -1,6 +1,7 @@
 //! What the tests share. Everything here panics on failure.
 
 mod artifact;
+mod daemon;
 mod history;
 mod http;
 mod program;
@@ -9,6 +10,7 @@ mod wait;
 mod working_copy;
 
 pub(crate) use artifact::{Artifact, Content, Files};
+pub(crate) use daemon::Daemon;
 pub(crate) use history::History;
 pub(crate) use http::{Answer, Caller, Order, answer};
 pub(crate) use program::{Run, program, run};

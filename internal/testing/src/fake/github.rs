@@ -41,7 +41,7 @@ impl Github {
 
 impl Api for Refs {
     fn handle(&mut self, request: &Seen) -> Result<(u16, Value), String> {
-        let Seen { method, path, body } = request;
+        let Seen { method, path, body, .. } = request;
         let unknown = || format!("{method} {path} is not documented");
         let path = path.strip_prefix("/api/v3/repos/acme/").ok_or_else(unknown)?;
         let (repository, path) = path.split_once('/').ok_or_else(unknown)?;

@@ -35,7 +35,7 @@ impl Grafana {
 
 impl Api for Annotations {
     fn handle(&mut self, request: &Seen) -> Result<(u16, Value), String> {
-        let Seen { method, path, body } = request;
+        let Seen { method, path, body, .. } = request;
         if (method.as_str(), path.as_str()) != ("POST", "/api/annotations/graphite") {
             return Err(format!("{method} {path} is not what takes annotations"));
         }
