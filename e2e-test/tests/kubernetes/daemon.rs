@@ -9,14 +9,17 @@ use release_testing::{
     kubernetes::objects,
 };
 use serde_json::{Value, json};
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
 use crate::{
     harness::{Daemon, LONG, until},
     manifests::{NAMESPACE, apply, kustomization},
 };
 
-/// A control plane that several tests share, each in a namespace of its own.
+const NODE: &str = "node-1";
+
+/// A control plane that the tests use in turn, each in a namespace of its own: a daemon watches all of
+/// them, and what one daemon has told, no other one tells.
 struct Cluster {
     control_plane: ControlPlane,
     /// The daemon's service account, whose rights are those in deploy/.
@@ -24,9 +27,9 @@ struct Cluster {
 }
 
 impl Cluster {
-    async fn shared() -> &'static Self {
-        static SHARED: OnceCell<Cluster> = OnceCell::const_new();
-        SHARED.get_or_init(Self::start).await
+    async fn mine() -> MutexGuard<'static, Self> {
+        static SHARED: OnceCell<Mutex<Cluster>> = OnceCell::const_new();
+        SHARED.get_or_init(async || Mutex::new(Self::start().await)).await.lock().await
     }
 
     async fn start() -> Self {
@@ -38,6 +41,9 @@ impl Cluster {
             .delete(&format!("apis/apps/v1/namespaces/{NAMESPACE}/deployments/release-daemon"))
             .await;
         let kubeconfig = control_plane.account_kubeconfig(NAMESPACE, "release-daemon").await;
+        let ready = json!({"type": "Ready", "status": "True", "reason": "KubeletReady"});
+        let node = json!({"metadata": {"name": NODE}, "status": {"conditions": [ready]}});
+        control_plane.create("api/v1/nodes", &node).await;
         Self { control_plane, kubeconfig }
     }
 
@@ -64,6 +70,13 @@ impl Cluster {
     async fn set_pod(&self, namespace: &str, pod: &str, status: &Value) {
         let path = format!("api/v1/namespaces/{namespace}/pods/{pod}/status");
         self.control_plane.patch(&path, &json!({ "status": status })).await;
+    }
+
+    /// As the scheduler does.
+    async fn bind(&self, namespace: &str, pod: &str) {
+        let path = format!("api/v1/namespaces/{namespace}/pods/{pod}/binding");
+        let target = json!({"kind": "Node", "name": NODE});
+        self.control_plane.create(&path, &json!({"metadata": {"name": pod}, "target": target})).await;
     }
 
     /// As the kubelet does when its containers run.
@@ -110,7 +123,7 @@ async fn told(server: &ReleaseServer, namespace: &str, count: usize) -> Vec<Repo
 
 #[tokio::test]
 async fn rollouts_of_all_kinds_are_told_once_and_noted() {
-    let cluster = Cluster::shared().await;
+    let cluster = Cluster::mine().await;
     let namespace = cluster.control_plane.create_namespace("rollouts").await;
     let server = ReleaseServer::start().await;
     let daemon = Daemon::start(&cluster.kubeconfig, &server.url(), &[]);
@@ -134,21 +147,13 @@ async fn rollouts_of_all_kinds_are_told_once_and_noted() {
 
 #[tokio::test]
 async fn a_daemon_set_is_told_when_its_nodes_run_it() {
-    let cluster = Cluster::shared().await;
+    let cluster = Cluster::mine().await;
     let namespace = cluster.control_plane.create_namespace("daemon-sets").await;
     let server = ReleaseServer::start().await;
     let _daemon = Daemon::start(&cluster.kubeconfig, &server.url(), &[]);
-    let node = json!({"metadata": {"name": "node-1"}});
-    cluster.control_plane.create("api/v1/nodes", &node).await;
     cluster.create("daemonsets", &objects::daemon_set(namespace, "agent", "a-1")).await;
-    // Without a kubelet the controllers taint the node, and nothing is meant to run there: so the status is the
-    // test's, as the controller would write it.
+    cluster.run_pods(namespace, "agent", 1).await;
     let path = format!("apis/apps/v1/namespaces/{namespace}/daemonsets/agent");
-    let status = json!({"status": {
-        "currentNumberScheduled": 1, "desiredNumberScheduled": 1, "numberReady": 1, "numberAvailable": 1,
-        "updatedNumberScheduled": 1, "numberMisscheduled": 0, "observedGeneration": 1,
-    }});
-    cluster.control_plane.patch(&format!("{path}/status"), &status).await;
     let reports = told(&server, namespace, 1).await;
     assert_eq!(reports[0].body["resourceType"], "DaemonSet");
     cluster.is_observed(&path, "a-1").await;
@@ -156,7 +161,7 @@ async fn a_daemon_set_is_told_when_its_nodes_run_it() {
 
 #[tokio::test]
 async fn a_job_that_fails_and_a_pod_that_crashes_are_told() {
-    let cluster = Cluster::shared().await;
+    let cluster = Cluster::mine().await;
     let namespace = cluster.control_plane.create_namespace("failures").await;
     let server = ReleaseServer::start().await;
     let _daemon = Daemon::start(&cluster.kubeconfig, &server.url(), &[]);
@@ -170,6 +175,7 @@ async fn a_job_that_fails_and_a_pod_that_crashes_are_told() {
 
     cluster.create("deployments", &objects::deployment(namespace, "svc", "a-1", 1)).await;
     let pods = cluster.pods(namespace, "svc", 1).await;
+    cluster.bind(namespace, &pods[0]).await;
     let waiting = json!({"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}});
     let container = json!({"name": "svc", "ready": false, "restartCount": 1, "image": "x", "imageID": "", "state": waiting});
     cluster
@@ -185,7 +191,7 @@ async fn a_job_that_fails_and_a_pod_that_crashes_are_told() {
 
 #[tokio::test]
 async fn a_rollout_that_ends_while_the_daemon_restarts_is_told_once() {
-    let cluster = Cluster::shared().await;
+    let cluster = Cluster::mine().await;
     let namespace = cluster.control_plane.create_namespace("restarts").await;
     let server = ReleaseServer::start().await;
     let mut daemon = Daemon::start(&cluster.kubeconfig, &server.url(), &[]);
@@ -207,7 +213,7 @@ async fn a_rollout_that_ends_while_the_daemon_restarts_is_told_once() {
 /// The only one with a lease: its name is the same for all.
 #[tokio::test]
 async fn of_two_daemons_one_tells_and_the_other_takes_over() {
-    let cluster = Cluster::shared().await;
+    let cluster = Cluster::mine().await;
     let namespace = cluster.control_plane.create_namespace("leaders").await;
     let servers = [ReleaseServer::start().await, ReleaseServer::start().await];
     let start =

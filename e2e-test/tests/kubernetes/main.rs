@@ -13,5 +13,5 @@ mod harness {
 
     pub(crate) use daemon::Daemon;
     pub(crate) use program::{program, run};
-    pub(crate) use wait::{LONG, until};
+    pub(crate) use wait::{LONG, SHORT, until};
 }

@@ -38,7 +38,7 @@ impl ControlPlane {
         let etcd = guarded(path, "etcd", &etcd_flags(path, store_port));
         let api_server = guarded(path, "kube-apiserver", &api_server_flags(path, port, store_port));
         let http = client(path, port).await;
-        write_kubeconfig(path, port, "admin", TOKEN);
+        write_kubeconfig(path, port, "default", "admin", TOKEN);
         let controllers = guarded(path, "kube-controller-manager", &controller_flags(path));
         let started = Self { directory, port, http, _processes: [etcd, api_server, controllers] };
         started.wait_for_controllers().await;
@@ -104,7 +104,7 @@ impl ControlPlane {
         let path = format!("api/v1/namespaces/{namespace}/serviceaccounts/{account}/token");
         let answer = self.create(&path, &json!({"spec": {"expirationSeconds": 3600}})).await;
         let token = answer["status"]["token"].as_str().expect("a token");
-        write_kubeconfig(self.directory.path(), self.port, &format!("{namespace}-{account}"), token)
+        write_kubeconfig(self.directory.path(), self.port, namespace, account, token)
     }
 
     /// As an administrator. What it prints, when it went well.
@@ -211,7 +211,8 @@ async fn client(directory: &Path, port: u16) -> Client {
 fn try_client(directory: &Path) -> Option<Client> {
     let pem = fs::read(certificate(directory)).ok()?;
     let trusted = Certificate::from_pem_bundle(&pem).ok()?;
-    let client = Client::builder().no_proxy().timeout(Duration::from_secs(30));
+    // Each test has a runtime of its own, and connections end with theirs.
+    let client = Client::builder().no_proxy().timeout(Duration::from_secs(30)).pool_max_idle_per_host(0);
     client.tls_certs_only(trusted).build().ok()
 }
 
@@ -224,7 +225,7 @@ fn certificate(directory: &Path) -> PathBuf {
     directory.join("certificates/apiserver.crt")
 }
 
-fn write_kubeconfig(directory: &Path, port: u16, user: &str, token: &str) -> PathBuf {
+fn write_kubeconfig(directory: &Path, port: u16, namespace: &str, user: &str, token: &str) -> PathBuf {
     let path = directory.join(format!("{user}.kubeconfig"));
     let cluster = json!({
         "server": format!("https://127.0.0.1:{port}"), "certificate-authority": certificate(directory),
@@ -234,7 +235,7 @@ fn write_kubeconfig(directory: &Path, port: u16, user: &str, token: &str) -> Pat
         "kind": "Config",
         "clusters": [{"name": "test", "cluster": cluster}],
         "users": [{"name": user, "user": {"token": token}}],
-        "contexts": [{"name": "test", "context": {"cluster": "test", "user": user}}],
+        "contexts": [{"name": "test", "context": {"cluster": "test", "user": user, "namespace": namespace}}],
         "current-context": "test",
     });
     fs::write(&path, config.to_string()).expect("a file");
