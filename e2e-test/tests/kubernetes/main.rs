@@ -6,6 +6,7 @@ mod daemon;
 mod manifests;
 
 #[path = "../e2e/harness"]
+#[expect(dead_code, reason = "the other tests need more of it")]
 mod harness {
     mod daemon;
     mod program;
@@ -13,5 +14,5 @@ mod harness {
 
     pub(crate) use daemon::Daemon;
     pub(crate) use program::{program, run};
-    pub(crate) use wait::{LONG, SHORT, until};
+    pub(crate) use wait::{LONG, until};
 }

@@ -71,8 +71,8 @@ impl ControlPlane {
     }
 
     /// A merge patch.
-    pub async fn patch(&self, path: &str, patch: &Value) -> Value {
-        self.ok(Method::PATCH, path, Some(patch)).await
+    pub async fn patch(&self, path: &str, change: &Value) -> Value {
+        self.ok(Method::PATCH, path, Some(change)).await
     }
 
     pub async fn delete(&self, path: &str) -> Value {

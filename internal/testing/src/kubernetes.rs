@@ -33,10 +33,7 @@ use tokio::{net::TcpListener, sync::watch};
 pub use faults::{Fault, Request, Verb};
 pub use kind::Kind;
 
-use self::{
-    faults::Faults,
-    store::{Store, WriteError},
-};
+use self::{faults::Faults, store::Store};
 
 /// Changes of each kind that are remembered, unless a test wants fewer.
 const HISTORY: usize = 10_000;
@@ -69,7 +66,7 @@ impl Shared {
     }
 
     /// Writes, and wakes the watches.
-    fn write<T>(&self, write: impl FnOnce(&mut Store) -> Result<T, WriteError>) -> Result<T, WriteError> {
+    fn write<T>(&self, write: impl FnOnce(&mut Store) -> T) -> T {
         let mut state = self.state();
         let written = write(&mut state.store);
         self.version.send_replace(state.store.version());
@@ -172,7 +169,7 @@ impl Kubernetes {
 
     /// Tells all watches that allow it how far they are.
     pub fn bookmark(&self) {
-        self.shared.write(|store| Ok::<_, WriteError>(store.bookmark())).expect("it cannot fail");
+        self.shared.write(Store::bookmark);
     }
 
     /// Breaks all watches off, in the middle of their answers.
@@ -183,7 +180,7 @@ impl Kubernetes {
     /// From now on all versions before this moment are `410 Gone`, for watches that run, for new ones,
     /// and for further pages of lists.
     pub fn forget_history(&self) {
-        self.shared.write(|store| Ok::<_, WriteError>(store.forget())).expect("it cannot fail");
+        self.shared.write(Store::forget);
     }
 
     /// The next `times` requests of this verb for this plural (such as `pods`) meet a fault.

@@ -87,7 +87,7 @@ fn grants(kind: &str, rule: &Value) -> Vec<String> {
         let list = rule[field].as_array().into_iter().flatten();
         list.map(|text| text.as_str().expect("a text").to_owned()).collect()
     };
-    let names = texts("resourceNames").iter().map(|name| format!(" {name}")).collect::<String>();
+    let names = [vec![String::new()], texts("resourceNames")].concat().join(" ");
     let mut grants = Vec::new();
     for group in texts("apiGroups") {
         for resource in texts("resources") {

@@ -193,9 +193,9 @@ fn render(kind: &Kind, snapshot: &Snapshot, items: &[&Bytes], next: Option<&str>
             json.push(b',');
         }
         if kind.group.contains('.') {
-            json.extend(with_type(kind, item))
+            json.extend(with_type(kind, item));
         } else {
-            json.extend_from_slice(item)
+            json.extend_from_slice(item);
         }
     }
     json.extend_from_slice(b"]}");

@@ -14,7 +14,7 @@ pub fn annotations(artifact_id: &str) -> Value {
     })
 }
 
-fn workload(kind: &str, namespace: &str, name: &str, artifact_id: &str, spec: Value) -> Value {
+fn workload(kind: &str, namespace: &str, name: &str, artifact_id: &str, spec: &Value) -> Value {
     let api_version = if kind == "Job" { "batch/v1" } else { "apps/v1" };
     json!({
         "apiVersion": api_version,
@@ -41,7 +41,7 @@ fn template(name: &str, artifact_id: &str) -> Value {
 pub fn deployment(namespace: &str, name: &str, artifact_id: &str, replicas: u32) -> Value {
     let selector = json!({"matchLabels": {"app": name}});
     let spec = json!({"replicas": replicas, "selector": selector, "template": template(name, artifact_id)});
-    workload("Deployment", namespace, name, artifact_id, spec)
+    workload("Deployment", namespace, name, artifact_id, &spec)
 }
 
 pub fn stateful_set(namespace: &str, name: &str, artifact_id: &str, replicas: u32) -> Value {
@@ -49,19 +49,19 @@ pub fn stateful_set(namespace: &str, name: &str, artifact_id: &str, replicas: u3
     let spec = json!({
         "replicas": replicas, "serviceName": name, "selector": selector, "template": template(name, artifact_id),
     });
-    workload("StatefulSet", namespace, name, artifact_id, spec)
+    workload("StatefulSet", namespace, name, artifact_id, &spec)
 }
 
 pub fn daemon_set(namespace: &str, name: &str, artifact_id: &str) -> Value {
     let selector = json!({"matchLabels": {"app": name}});
     let spec = json!({"selector": selector, "template": template(name, artifact_id)});
-    workload("DaemonSet", namespace, name, artifact_id, spec)
+    workload("DaemonSet", namespace, name, artifact_id, &spec)
 }
 
 pub fn job(namespace: &str, name: &str, artifact_id: &str) -> Value {
     let mut template = template(name, artifact_id);
     template["spec"]["restartPolicy"] = json!("Never");
-    workload("Job", namespace, name, artifact_id, json!({"template": template, "backoffLimit": 0}))
+    workload("Job", namespace, name, artifact_id, &json!({"template": template, "backoffLimit": 0}))
 }
 
 /// Running, without trouble.

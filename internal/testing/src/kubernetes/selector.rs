@@ -98,18 +98,18 @@ impl Condition {
     }
 }
 
-fn condition(text: &str, pointer: fn(&str) -> Result<String, String>) -> Result<Condition, String> {
-    if text.contains(['(', ' ']) {
-        return Err(format!("the fake does not understand the selector '{text}'"));
+fn condition(words: &str, pointer: fn(&str) -> Result<String, String>) -> Result<Condition, String> {
+    if words.contains(['(', ' ']) {
+        return Err(format!("the fake does not understand the selector '{words}'"));
     }
-    let (name, test) = if let Some((name, value)) = text.split_once("!=") {
+    let (name, test) = if let Some((name, value)) = words.split_once("!=") {
         (name, Test::IsNot(value.into()))
-    } else if let Some((name, value)) = text.split_once("==").or_else(|| text.split_once('=')) {
+    } else if let Some((name, value)) = words.split_once("==").or_else(|| words.split_once('=')) {
         (name, Test::Is(value.into()))
-    } else if let Some(name) = text.strip_prefix('!') {
+    } else if let Some(name) = words.strip_prefix('!') {
         (name, Test::ExistsNot)
     } else {
-        (text, Test::Exists)
+        (words, Test::Exists)
     };
     Ok(Condition { pointer: pointer(name)?, test })
 }

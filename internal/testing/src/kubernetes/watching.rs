@@ -109,7 +109,6 @@ impl Watch {
         for change in &changes {
             self.version = change.version;
             match self.selector.see(change) {
-                None => {}
                 Some(Seen::Added(body)) => self.write(&mut lines, "ADDED", body),
                 Some(Seen::Modified(body)) => self.write(&mut lines, "MODIFIED", body),
                 Some(Seen::Deleted(body)) => self.write(&mut lines, "DELETED", body),
@@ -118,7 +117,7 @@ impl Watch {
                         json!({"metadata": {"resourceVersion": change.version.to_string()}}).to_string();
                     self.write(&mut lines, "BOOKMARK", body.as_bytes());
                 }
-                Some(Seen::Bookmark) => {}
+                None | Some(Seen::Bookmark) => {}
             }
         }
         // All of them may have been for others.
