@@ -13,6 +13,8 @@ use tracing_subscriber::{
     util::{SubscriberInitExt, TryInitError},
 };
 
+use crate::Traces;
+
 /// They log each attempt to reach what is away. We log when that changes.
 const QUIET: &str = "lapin=off,amq_protocol=off,kube_client=off,kube_runtime=off";
 
@@ -30,8 +32,8 @@ pub enum LogError {
 /// `level` is a level or a list of `target=level` as `tracing-subscriber`'s
 /// [`EnvFilter`] reads it. `development` is for people who read along; otherwise
 /// each line is a JSON object with `@timestamp`, `level`, `message`, the fields of
-/// the surrounding spans (such as `requestId`) and the line's own.
-pub fn init(level: &str, development: bool) -> Result<(), LogError> {
+/// the surrounding spans (such as `requestId`) and the line's own. Spans go to `traces`.
+pub fn init(level: &str, development: bool, traces: &Traces) -> Result<(), LogError> {
     let filter = EnvFilter::builder()
         .parse(format!("{QUIET},{level}"))
         .map_err(|_| LogError::Level { level: level.to_owned() })?;
@@ -41,7 +43,9 @@ pub fn init(level: &str, development: bool) -> Result<(), LogError> {
     } else {
         json::JsonLines::new(io::stderr).boxed()
     };
-    tracing_subscriber::registry().with(lines.with_filter(filter)).try_init()?;
+    let lines = lines.with_filter(filter).boxed();
+    let layers: Vec<_> = traces.layer().into_iter().chain([lines]).collect();
+    tracing_subscriber::registry().with(layers).try_init()?;
     log_panics();
     Ok(())
 }
@@ -61,7 +65,7 @@ mod tests {
 
     #[test]
     fn a_level_that_does_not_exist_is_named() {
-        let error = init("chatty=loud", false).unwrap_err();
+        let error = init("chatty=loud", false, &Traces::none()).unwrap_err();
         assert!(error.to_string().contains("'chatty=loud'"), "{error}");
     }
 }
