@@ -43,9 +43,14 @@ impl Traces {
     /// As the environment says: nothing, unless an endpoint is named. `program` is what traces
     /// call this program, unless the environment has another name.
     pub fn from_env(program: &str) -> Result<Self, TraceError> {
-        // The one place that reads variables which clap does not know.
+        // Not clap's: they are the same for every program that exports traces.
         #[allow(clippy::disallowed_methods)]
-        let variable = |name: &str| std::env::var(name).ok();
+        Self::read(program, |name| std::env::var(name).ok())
+    }
+
+    /// The same with the variables of a test.
+    #[doc(hidden)]
+    pub fn read(program: &str, variable: impl Fn(&str) -> Option<String>) -> Result<Self, TraceError> {
         let Some(settings) = settings(program, variable)? else { return Ok(Self(None)) };
         let exporter = SpanExporter::builder().with_http();
         let exporter = match settings.endpoint {

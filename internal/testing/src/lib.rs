@@ -11,6 +11,7 @@ pub mod jwt;
 pub mod keys;
 pub mod kubernetes;
 pub mod origin;
+pub mod otlp;
 mod port;
 pub mod proxy;
 pub mod rabbitmq;
