@@ -10,6 +10,7 @@ use release_client::{
 };
 use release_core::Spec;
 use release_storage::{Limits, Packed, pack};
+use release_telemetry::TraceContext;
 use release_terminal::{CliError, Line, Printer, Progress};
 use tempfile::NamedTempFile;
 
@@ -48,6 +49,7 @@ fn client(args: Push) -> Result<Client, CliError> {
         timeout: TIMEOUT,
         credentials: credentials(args.auth_token, args.login)?,
         cli_version: env!("CARGO_PKG_VERSION").to_owned(),
+        trace: TraceContext::current_header,
     };
     Client::new(config).map_err(|error| cli_error(&error))
 }

@@ -48,6 +48,7 @@ mod tests {
             correlation_id: String::new(),
             accepted_at: DateTime::UNIX_EPOCH,
             body: Vec::new(),
+            trace: None,
             lease: Lease::default(),
         }
     }

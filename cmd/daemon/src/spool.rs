@@ -63,6 +63,7 @@ fn message(happening: &Happening) -> Message {
         correlation_id: happening.id.to_string(),
         accepted_at: Utc::now(),
         body: serde_json::to_vec(&saved).expect("it has only texts and numbers"),
+        trace: None,
         lease: Lease::default(),
     }
 }

@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use futures::future::join_all;
 use release_cluster::{Annotations, Client, Cluster, Happening, Lease, Rules};
 use release_core::full_message;
-use release_telemetry::{DaemonMetrics, logs};
+use release_telemetry::{DaemonMetrics, Traces, logs};
 use tokio::{sync::mpsc, task::spawn_blocking, time::sleep};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -29,7 +29,8 @@ const UNSAVED: usize = 64;
 
 /// Runs until a signal, and then until all that is in flight has arrived or its time is up.
 pub(crate) async fn run(flags: StartFlags) -> anyhow::Result<()> {
-    logs::init(&flags.log.level, flags.log.development)?;
+    let traces = Traces::from_env("release-daemon")?;
+    logs::init(&flags.log.level, flags.log.development, &traces)?;
     let lifecycle = Lifecycle::of_this_process().context("signals cannot be received")?;
     tokio::select! {
         result = serve(&flags, &lifecycle) => result,

@@ -7,6 +7,7 @@ use release_core::{
     full_message,
     rollout::{ClusterState, Report},
 };
+use release_telemetry::TraceContext;
 use uuid::Uuid;
 
 use crate::{
@@ -48,6 +49,7 @@ impl Target {
                 timeout: flags.http_timeout,
                 credentials: flags.login.credentials()?,
                 cli_version: VERSION.to_owned(),
+                trace: TraceContext::current_header,
             })?),
         })
     }
@@ -68,6 +70,7 @@ impl Target {
                     correlation_id: id.to_string(),
                     accepted_at: since,
                     body: report.to_json(),
+                    trace: TraceContext::current_header(),
                     lease: Lease::default(),
                 };
                 let result = publisher.publish(&message).await;

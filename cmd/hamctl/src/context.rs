@@ -4,6 +4,7 @@ use std::path::Path;
 
 use release_client::{Client, ClientConfig, Credentials, Url, parse_base_url};
 use release_core::Person;
+use release_telemetry::TraceContext;
 use release_terminal::{CliError, Printer};
 
 use crate::{
@@ -46,6 +47,7 @@ pub(crate) fn client(args: &GlobalArgs, credentials: Credentials) -> Result<Clie
         timeout: args.http_timeout,
         credentials,
         cli_version: env!("CARGO_PKG_VERSION").to_owned(),
+        trace: TraceContext::current_header,
     };
     Client::new(config).map_err(explain)
 }

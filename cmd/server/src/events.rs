@@ -68,6 +68,7 @@ pub(crate) async fn run(flags: EventsFlags, printer: &Printer) -> Result<(), Cli
         timeout: flags.http_timeout,
         credentials: token(&flags)?.into(),
         cli_version: VERSION.to_owned(),
+        trace: || None,
     })
     .map_err(|error| told(&error))?;
     match flags.command {

@@ -3,7 +3,7 @@
 use std::net::Ipv6Addr;
 
 use anyhow::{Context, bail};
-use release_telemetry::{Metrics, logs};
+use release_telemetry::{Metrics, Traces, logs};
 use tokio::net::TcpListener;
 
 use crate::{
@@ -15,7 +15,8 @@ use crate::{
 
 /// Runs until a signal, and then until all that is in flight is done or its time is up.
 pub(crate) async fn run(flags: StartFlags) -> anyhow::Result<()> {
-    logs::init(&flags.log.level, flags.log.development)?;
+    let traces = Traces::from_env("release-manager")?;
+    logs::init(&flags.log.level, flags.log.development, &traces)?;
     let lifecycle = Lifecycle::of_this_process().context("signals cannot be received")?;
     tokio::select! {
         result = serve(&flags, &lifecycle) => result,

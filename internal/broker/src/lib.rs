@@ -34,6 +34,8 @@ pub struct Message {
     /// The id of the request that caused it.
     pub correlation_id: String,
     pub accepted_at: DateTime<Utc>,
+    /// The trace that it belongs to, as the W3C's `traceparent` or Jaeger's `uber-trace-id` says it.
+    pub trace: Option<String>,
     /// JSON.
     pub body: Vec<u8>,
     pub lease: Lease,

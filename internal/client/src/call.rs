@@ -12,6 +12,7 @@ use reqwest::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
+use tracing::{Instrument as _, info_span};
 use uuid::Uuid;
 
 use crate::{Client, ClientError, error::root_cause};
@@ -113,7 +114,10 @@ impl Client {
         let request_id = Uuid::new_v4();
         let failed = |error: reqwest::Error| self.transport_error(&error, &call.url, request_id);
         let token = self.config.credentials.token().await.map_err(ClientError::NoToken)?;
-        let response = self.request(call, request_id, token.as_ref()).send().await.map_err(failed)?;
+        let name = format!("{} {}", call.method, call.url.path());
+        let span = info_span!("call", "otel.name" = name, "otel.kind" = "client", %request_id);
+        let sent = async { self.request(call, request_id, token.as_ref()).send().await };
+        let response = sent.instrument(span).await.map_err(failed)?;
         let status = response.status();
         if status.is_redirection() {
             return Err(redirected(&response, &call.url, request_id));
@@ -136,6 +140,9 @@ impl Client {
             .timeout(self.config.timeout)
             .header(REQUEST_ID_HEADER, request_id.to_string())
             .header(CLI_VERSION_HEADER, &self.config.cli_version);
+        if let Some(trace) = (self.config.trace)() {
+            request = request.header("traceparent", trace);
+        }
         if let Some(token) = token {
             request = request.bearer_auth(token.expose());
         }

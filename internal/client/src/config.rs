@@ -14,6 +14,8 @@ pub struct ClientConfig {
     pub credentials: Credentials,
     /// The calling program's version, for the server's logs.
     pub cli_version: String,
+    /// The trace that calls belong to: the value of W3C's header `traceparent` at the moment of the call.
+    pub trace: fn() -> Option<String>,
 }
 
 /// Why a text is no base URL of a server. It may hold a password, so the text is not repeated.
@@ -69,6 +71,7 @@ mod tests {
             timeout: Duration::from_secs(1),
             credentials: Credentials::Token(Secret::new("hunter2")),
             cli_version: "1".into(),
+            trace: || None,
         };
         assert!(!format!("{config:?}").contains("hunter2"));
     }

@@ -22,10 +22,10 @@ use release_core::{
 use release_git::{Change, ObjectId, Outcome, WriteError};
 use release_notify::{Failed, Released};
 use release_storage::{File, StorageError};
-use release_telemetry::metrics::ReleaseLabels;
+use release_telemetry::{TraceContext, metrics::ReleaseLabels, name_span};
 use tokio::{sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, error, error_span, info, warn};
+use tracing::{Instrument, error, error_span, field::Empty, info, info_span, warn};
 use uuid::Uuid;
 
 use crate::{
@@ -142,7 +142,11 @@ impl Dispatcher {
 
     fn start(&mut self, key: String, message: Message) {
         let worker = self.worker.clone();
-        let span = error_span!("event", requestId = message.correlation_id, event = %message.id);
+        let span = error_span!("event", "otel.name" = Empty, requestId = message.correlation_id, event = %message.id);
+        if let Some(trace) = message.trace.as_deref().and_then(TraceContext::from_header) {
+            trace.adopt(&span);
+        }
+        name_span(&span, &message.kind);
         let work = async move {
             worker.execute(message).await;
             key
@@ -254,7 +258,8 @@ impl Worker {
         let Release { service, artifact_id, environment, .. } = release;
         let turn = self.reading.acquire().await;
         let announced = self.backends.writer.announce();
-        let files = self.backends.storage.files(service, artifact_id, environment).await?;
+        let reading = self.backends.storage.files(service, artifact_id, environment);
+        let files = reading.instrument(info_span!("read artifact")).await?;
         let _in_memory = self.in_memory.acquire_many(kibibytes(&files)).await;
         drop(turn);
         let restrictions = self.backends.restrictions.clone();
@@ -263,7 +268,7 @@ impl Worker {
         let spec = prepared.spec().clone();
         let change =
             Change { release_id: Some(release.release_id), plan: Box::new(move |tree| prepared.plan(tree)) };
-        Ok((announced.write(change).await?, spec))
+        Ok((announced.write(change).instrument(info_span!("write")).await?, spec))
     }
 
     /// Waits before the next try; less when the remote is back before. `false` when the server stops.
@@ -310,7 +315,8 @@ impl Worker {
     /// Tells other systems. Tries until it works; `false` when the server stops before.
     async fn announce(&self, announcement: Message) -> bool {
         let mut delays = delays();
-        while let Err(error) = self.backends.broker.announce(announcement.clone()).await {
+        let announce = || self.backends.broker.announce(announcement.clone());
+        while let Err(error) = announce().instrument(info_span!("announce")).await {
             warn!("a '{}' cannot be announced yet: {}", announcement.kind, full_message(&error));
             if !self.pause(delays.next().unwrap_or(MAX_DELAY)).await {
                 return false;
@@ -402,6 +408,7 @@ fn announcement(message: &Message, release: &Release, spec: &Spec) -> Message {
         correlation_id: message.correlation_id.clone(),
         accepted_at: Utc::now(),
         body: body.to_json(),
+        trace: TraceContext::current_header(),
         lease: Lease::default(),
     }
 }

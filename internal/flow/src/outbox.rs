@@ -18,11 +18,11 @@ use futures::future::join_all;
 use release_broker::{Broker, Lease, Message};
 use release_core::{full_message, rollout::Report};
 use release_notify::{DeliveryError, Failed, Notification, Notifiers, Released};
-use release_telemetry::Metrics;
+use release_telemetry::{Metrics, TraceContext};
 use serde::{Deserialize, Serialize};
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, warn};
+use tracing::{Instrument as _, debug, error, info_span, warn};
 use uuid::Uuid;
 
 /// The longest that a rate limit is obeyed: GitHub's are for an hour, and nobody
@@ -134,6 +134,7 @@ impl Outbox {
             correlation_id: cause.to_string(),
             accepted_at: Utc::now(),
             body: serde_json::to_vec(&Kept { cause, notification }).expect("it has only texts and numbers"),
+            trace: TraceContext::current_header(),
             lease: Lease::default(),
         };
         if let Err(error) = self.broker.publish(message).await {
@@ -263,7 +264,12 @@ impl Lane {
             if self.stop.is_cancelled() {
                 return None;
             }
-            let (reason, retry_after) = match self.outbox.notifiers.deliver(notification).await {
+            let span = info_span!("notify", notifier);
+            if let Some(trace) = message.trace.as_deref().and_then(TraceContext::from_header) {
+                trace.adopt(&span);
+            }
+            let attempt = self.outbox.notifiers.deliver(notification).instrument(span);
+            let (reason, retry_after) = match attempt.await {
                 Ok(()) => return Some("delivered"),
                 Err(DeliveryError::NobodyThere(reason)) => {
                     debug!(notifier, cause, reason, "there is nobody to notify");

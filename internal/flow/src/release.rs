@@ -7,7 +7,9 @@ use release_api::v1::{ReleaseState, ReleaseStatus};
 use release_broker::{BrokerError, Lease, Message};
 use release_core::{Event, Intent, Name, Person, event::Release, gate::Candidate};
 use release_storage::{StorageError, Summary};
+use release_telemetry::TraceContext;
 use tokio::time::timeout;
+use tracing::{Instrument as _, info_span};
 use uuid::Uuid;
 
 use crate::{
@@ -239,7 +241,7 @@ pub(crate) async fn enqueue(
     // First the tracker: the dispatcher may have the event before this continues.
     let offer = tracker.offer(&release);
     let message = message(release.release_id, &Event::Release(release), request_id);
-    backends.broker.publish(message).await?;
+    backends.broker.publish(message).instrument(info_span!("publish")).await?;
     offer.taken();
     Ok(())
 }
@@ -251,6 +253,7 @@ pub(crate) fn message(id: Uuid, event: &Event, request_id: String) -> Message {
         correlation_id: request_id,
         accepted_at: Utc::now(),
         body: event.to_json(),
+        trace: TraceContext::current_header(),
         lease: Lease::default(),
     }
 }

@@ -367,6 +367,7 @@ async fn what_cannot_be_executed_is_put_aside_and_can_be_tried_again_or_dropped(
         correlation_id: "r".into(),
         accepted_at: chrono::Utc::now(),
         body: body.to_vec(),
+        trace: None,
         lease: release_broker::Lease::default(),
     };
     for (kind, body) in

@@ -10,7 +10,7 @@ use std::{
 use arc_swap::ArcSwap;
 use release_core::{Person, full_message};
 use tokio::sync::watch;
-use tracing::{info, warn};
+use tracing::{info, info_span, warn};
 
 use crate::{
     GitError, ObjectId, RemoteOptions, SigningOptions, Snapshot, Writer,
@@ -124,7 +124,8 @@ impl Shared {
 
     /// Looks where the remote's branch and notes are and publishes a snapshot of both.
     pub(crate) fn fetch(&self) -> Result<(), GitError> {
-        let result = self.remote.fetch(&self.store, &self.branch).and_then(|()| self.advance());
+        let fetched = info_span!("fetch").in_scope(|| self.remote.fetch(&self.store, &self.branch));
+        let result = fetched.and_then(|()| self.advance());
         self.health.fetched(result.as_ref().err().map(|error| full_message(error)));
         result
     }

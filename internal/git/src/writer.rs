@@ -22,7 +22,7 @@ use std::{
 use rand::RngExt;
 use release_core::{Person, full_message};
 use tokio::sync::oneshot;
-use tracing::{debug, error, warn};
+use tracing::{Span, debug, error, info_span, warn};
 use uuid::Uuid;
 
 use self::notes::{PendingNote, WaitingNotes};
@@ -140,6 +140,8 @@ enum Request {
 
 struct Pending {
     change: Change,
+    /// Whoever waits for it.
+    span: Span,
     answer: oneshot::Sender<Result<Outcome, WriteError>>,
 }
 
@@ -215,7 +217,7 @@ impl Announced {
     /// Writes the change and waits until the remote has it.
     pub async fn write(self, change: Change) -> Result<Outcome, WriteError> {
         let (answer, answered) = oneshot::channel();
-        self.writer.send(Request::Change(Pending { change, answer }))?;
+        self.writer.send(Request::Change(Pending { change, span: Span::current(), answer }))?;
         // It is there now; nobody has to wait for it.
         drop(self);
         answered.await.unwrap_or_else(|_| Err(broke()))
@@ -408,6 +410,8 @@ impl Worker {
             if let Err(problem) = self.check_signer() {
                 return refuse_all(waiting, &WriteError::Unavailable(problem));
             }
+            let span = batch_span(&waiting);
+            let _entered = span.enter();
             let shared = self.shared.clone();
             let snapshot = shared.snapshot();
             let mut draft = Draft::new(&shared.store, snapshot.tip(), snapshot.root());
@@ -536,7 +540,7 @@ impl Worker {
         updates.extend(passengers.iter().map(|notes| Target::Notes.update(&self.shared, base, notes.tip)));
         let mut pack = draft.finish();
         let started = Instant::now();
-        let pushed = self.push(&updates, &mut pack);
+        let pushed = info_span!("push").in_scope(|| self.push(&updates, &mut pack));
         debug!(commits = commits.len(), seconds = started.elapsed().as_secs_f64(), "pushed");
         let had_passengers = passengers.is_some();
         if let Some(passengers) = passengers {
@@ -637,6 +641,17 @@ fn answer_all(drafted: Vec<Drafted>, error: &WriteError) {
 
 fn refuse_all(changes: impl IntoIterator<Item = Pending>, error: &WriteError) {
     answer(changes.into_iter().map(|pending| (pending, Err(error.clone()))));
+}
+
+/// In the trace of the first of those who wait, and linked from those of the others.
+fn batch_span(waiting: &VecDeque<Pending>) -> Span {
+    let mut waiting_spans = waiting.iter().map(|pending| &pending.span);
+    let Some(first) = waiting_spans.next() else { return Span::none() };
+    let span = info_span!(parent: first, "batch", changes = waiting.len());
+    for other in waiting_spans {
+        span.follows_from(other);
+    }
+    span
 }
 
 fn unix_time() -> i64 {

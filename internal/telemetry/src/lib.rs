@@ -9,4 +9,4 @@ mod traces;
 pub use daemon_metrics::DaemonMetrics;
 pub use metrics::Metrics;
 pub use request_id::RequestId;
-pub use traces::{JAEGER_TRACE_HEADER, TRACE_HEADER, TraceContext, TraceError, Traces};
+pub use traces::{JAEGER_TRACE_HEADER, TRACE_HEADER, TraceContext, TraceError, Traces, name_span};

@@ -19,7 +19,7 @@ use tracing_subscriber::{
     Layer, Registry, filter::Targets, layer::SubscriberExt as _, util::SubscriberInitExt as _,
 };
 
-pub use context::{JAEGER_TRACE_HEADER, TRACE_HEADER, TraceContext};
+pub use context::{JAEGER_TRACE_HEADER, TRACE_HEADER, TraceContext, name_span};
 use settings::{Sampler, settings};
 
 /// How long spans may take to get out when the program ends.

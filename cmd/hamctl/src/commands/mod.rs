@@ -14,8 +14,10 @@ pub(crate) mod whoami;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, FromArgMatches as _};
+use release_telemetry::Traces;
 use release_terminal::{CliError, Exit, Printer};
+use tracing::{Instrument as _, info_span};
 
 use crate::{
     args::{Cli, Command, Describe},
@@ -24,9 +26,18 @@ use crate::{
 
 /// Parses the command line, runs the command and reports how it ended.
 pub(crate) fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let matches = Cli::command().get_matches();
+    let name = format!("hamctl {}", matches.subcommand_name().unwrap_or_default());
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let printer = Printer::new();
-    let result = block_on(run(&printer, cli));
+    let traces = Traces::from_env("hamctl").unwrap_or_else(|error| {
+        printer.warn(error);
+        Traces::none()
+    });
+    traces.set_global();
+    let command = info_span!("command", "otel.name" = name);
+    let result = block_on(run(&printer, cli).instrument(command));
+    drop(traces);
     let result =
         result.unwrap_or_else(|error| Err(CliError::failed(format!("hamctl cannot start: {error}"))));
     release_terminal::run(&printer, result)

@@ -12,7 +12,7 @@ use axum::{
     response::Response,
 };
 use release_api::REQUEST_ID_HEADER;
-use release_telemetry::{Metrics, RequestId};
+use release_telemetry::{JAEGER_TRACE_HEADER, Metrics, RequestId, TRACE_HEADER, TraceContext, name_span};
 use tracing::{Instrument, field::Empty};
 
 use super::error::Reason;
@@ -48,6 +48,8 @@ pub(super) async fn observe(
     // so that errors have the id also where only errors are logged.
     let span = tracing::error_span!(
         "request",
+        "otel.name" = Empty,
+        "otel.kind" = "server",
         requestId = id.as_str(),
         method = method_label(&method),
         route,
@@ -60,6 +62,10 @@ pub(super) async fn observe(
         releaser = Empty,
         intent = Empty,
     );
+    if let Some(trace) = trace_of(request.headers()) {
+        trace.adopt(&span);
+    }
+    name_span(&span, &format!("{} {route}", method_label(&method)));
     let started = Instant::now();
     let answer = async {
         let response = next.run(request).await;
@@ -73,6 +79,12 @@ pub(super) async fn observe(
     response.headers_mut().insert(REQUEST_ID_HEADER, echo);
     response.headers_mut().extend(SECURITY_HEADERS);
     response
+}
+
+fn trace_of(headers: &HeaderMap) -> Option<TraceContext> {
+    let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let w3c = header(TRACE_HEADER).and_then(TraceContext::from_w3c);
+    w3c.or_else(|| header(JAEGER_TRACE_HEADER).and_then(TraceContext::from_jaeger))
 }
 
 fn id_of(headers: &HeaderMap) -> RequestId {

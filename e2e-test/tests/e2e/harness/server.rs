@@ -194,6 +194,7 @@ impl Server {
             timeout: SHORT,
             credentials: Credentials::Token(Secret::new(self.token(audience))),
             cli_version: "e2e".to_owned(),
+            trace: || None,
         };
         Client::new(config).expect("a client")
     }

@@ -21,6 +21,8 @@ const CONTENT_TYPE: &str = "application/json";
 const REASON: &str = "release-manager-reason";
 const BURIED_AT: &str = "release-manager-buried-at";
 const EVENT_ID: &str = "release-manager-event-id";
+/// The same names as in HTTP.
+const TRACES: [&str; 2] = ["traceparent", "uber-trace-id"];
 const OURS: [&str; 3] = [REASON, BURIED_AT, EVENT_ID];
 
 /// All headers have to fit into one frame, which may have 128 KiB.
@@ -47,12 +49,22 @@ pub(super) fn letter(exchange: &str, message: &Message) -> Letter {
         .with_content_type(CONTENT_TYPE.into())
         .with_timestamp(timestamp)
         .with_delivery_mode(PERSISTENT);
+    let properties = match &message.trace {
+        Some(trace) => properties.with_headers(trace_header(trace)),
+        None => properties,
+    };
     Letter {
         exchange: short(exchange),
         routing_key: routing_key(&message.kind),
         properties,
         body: message.body.clone(),
     }
+}
+
+fn trace_header(trace: &str) -> FieldTable {
+    let mut headers = FieldTable::default();
+    headers.insert(TRACES[0].into(), AMQPValue::LongString(trace.into()));
+    headers
 }
 
 /// With the prefix that consumers bind to.
@@ -72,6 +84,7 @@ pub(super) fn message(properties: &BasicProperties, body: &[u8]) -> Message {
         accepted_at: seconds
             .and_then(|seconds| DateTime::from_timestamp(seconds, 0))
             .unwrap_or_else(Utc::now),
+        trace: TRACES.into_iter().find_map(|name| text_header(properties, name)),
         body: body.to_vec(),
         lease: Lease::default(),
     }
@@ -116,10 +129,7 @@ pub(super) fn dead_letter(
 
 /// What is in the queue of the dead. Other programs may have put anything there.
 pub(super) fn dead_message(properties: &BasicProperties, body: &[u8]) -> DeadMessage {
-    let header = |name| match properties.headers().as_ref()?.inner().get(name)? {
-        AMQPValue::LongString(value) => Some(String::from_utf8_lossy(value.as_bytes()).into_owned()),
-        _ => None,
-    };
+    let header = |name| text_header(properties, name);
     let mut message = message(properties, body);
     if let Some(id) = header(EVENT_ID).and_then(|id| id.parse().ok()) {
         message.id = id;
@@ -129,6 +139,13 @@ pub(super) fn dead_message(properties: &BasicProperties, body: &[u8]) -> DeadMes
         reason: header(REASON).unwrap_or_else(|| "no reason is given".to_owned()),
         buried_at: buried_at.map_or(message.accepted_at, |at| at.to_utc()),
         message,
+    }
+}
+
+fn text_header(properties: &BasicProperties, name: &str) -> Option<String> {
+    match properties.headers().as_ref()?.inner().get(name)? {
+        AMQPValue::LongString(value) => Some(String::from_utf8_lossy(value.as_bytes()).into_owned()),
+        _ => None,
     }
 }
 

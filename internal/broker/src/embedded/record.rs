@@ -25,6 +25,8 @@ struct MessageHeader {
     kind: String,
     correlation_id: String,
     accepted_at: DateTime<Utc>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    trace: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -39,6 +41,7 @@ pub(super) fn encode(message: &Message) -> Vec<u8> {
         kind: message.kind.clone(),
         correlation_id: message.correlation_id.clone(),
         accepted_at: message.accepted_at,
+        trace: message.trace.clone(),
     };
     join(&header, &message.body)
 }
@@ -50,6 +53,7 @@ pub(super) fn decode(record: &[u8]) -> Result<Message, RecordError> {
         kind: header.kind,
         correlation_id: header.correlation_id,
         accepted_at: header.accepted_at,
+        trace: header.trace,
         body: body.to_vec(),
         lease: Lease::default(),
     })
@@ -90,6 +94,7 @@ fn unreadable(record: &[u8]) -> Message {
         kind: "unreadable".to_owned(),
         correlation_id: String::new(),
         accepted_at: DateTime::UNIX_EPOCH,
+        trace: None,
         body: record.to_vec(),
         lease: Lease::default(),
     }
@@ -123,6 +128,7 @@ mod tests {
             correlation_id: "line\nbreak \"quote\" æ".into(),
             accepted_at: DateTime::from_timestamp_nanos(1_700_000_000_123_456_789),
             body: body.to_vec(),
+            trace: None,
             lease: Lease::default(),
         }
     }

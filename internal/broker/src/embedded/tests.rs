@@ -19,6 +19,7 @@ fn message(number: u128) -> Message {
         correlation_id: String::new(),
         accepted_at: DateTime::UNIX_EPOCH,
         body: vec![b' '; 1000],
+        trace: None,
         lease: crate::Lease::default(),
     }
 }

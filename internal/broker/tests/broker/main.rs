@@ -21,6 +21,7 @@ fn message(number: u128) -> Message {
         correlation_id: format!("request-{number}"),
         accepted_at: DateTime::UNIX_EPOCH,
         body: format!("{{\"number\":{number}}}").into_bytes(),
+        trace: None,
         lease: Lease::default(),
     }
 }

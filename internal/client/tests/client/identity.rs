@@ -22,6 +22,7 @@ fn client(server: &Server) -> Client {
         timeout: Duration::from_mins(1),
         credentials: Credentials::Machine(Arc::new(login)),
         cli_version: "1".into(),
+        trace: || None,
     };
     assert!(!format!("{config:?}").contains("hunter2"));
     Client::new(config).unwrap()

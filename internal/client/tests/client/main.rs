@@ -18,6 +18,7 @@ fn client(base_url: &str) -> Client {
         timeout: Duration::from_secs(5),
         credentials: Credentials::Token(Secret::new("hunter2")),
         cli_version: "1.2.3".into(),
+        trace: || None,
     })
     .unwrap()
 }
@@ -192,6 +193,7 @@ async fn a_server_that_hangs_is_given_up() {
         timeout: Duration::from_millis(100),
         credentials: Credentials::None,
         cli_version: "1".into(),
+        trace: || None,
     })
     .unwrap();
     let error = client.release(&request()).await.unwrap_err();

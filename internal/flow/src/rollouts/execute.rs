@@ -29,6 +29,7 @@ use release_core::{
     },
 };
 use release_git::{Note, ObjectId, WriteError};
+use release_telemetry::TraceContext;
 use tokio::{task::spawn_blocking, time::timeout};
 use tracing::{info, warn};
 use uuid::Uuid;
@@ -145,6 +146,7 @@ fn announcement(message: &Message, report: &Report) -> Option<Message> {
         correlation_id: message.correlation_id.clone(),
         accepted_at: Utc::now(),
         body,
+        trace: TraceContext::current_header(),
         lease: Lease::default(),
     })
 }

@@ -80,7 +80,8 @@ where
 impl Fields {
     fn set(&mut self, field: &Field, value: impl Into<Value>) {
         let name = field.name();
-        if name != TIMESTAMP && name != LEVEL {
+        // The others are for traces alone.
+        if name != TIMESTAMP && name != LEVEL && !name.starts_with("otel.") {
             self.0.insert(name.to_owned(), value.into());
         }
     }

@@ -11,6 +11,14 @@ pub const TRACE_HEADER: &str = "traceparent";
 /// The header of Jaeger's older clients.
 pub const JAEGER_TRACE_HEADER: &str = "uber-trace-id";
 
+/// What traces call a span that has different names, such as a request. It has to have the field
+/// `otel.name`. Logs are spared of it where no traces are exported.
+pub fn name_span(span: &Span, name: &str) {
+    if span.context().span().span_context().is_valid() {
+        span.record("otel.name", name);
+    }
+}
+
 /// A span of another program, or of an earlier moment, to go on from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TraceContext {
@@ -26,6 +34,16 @@ impl TraceContext {
         let span = context.span().span_context().clone();
         let (trace, flags) = (span.trace_id(), span.trace_flags());
         span.is_valid().then(|| Self { trace, span: span.span_id(), flags })
+    }
+
+    /// The value of [`TRACE_HEADER`] for what is told to others now.
+    pub fn current_header() -> Option<String> {
+        Self::current().map(|context| context.to_string())
+    }
+
+    /// From the value of either header.
+    pub fn from_header(value: &str) -> Option<Self> {
+        Self::from_w3c(value).or_else(|| Self::from_jaeger(value))
     }
 
     /// From the value of [`TRACE_HEADER`]; `None` when it is not as the standard says.
