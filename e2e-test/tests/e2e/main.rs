@@ -24,5 +24,6 @@ mod secrets;
 mod shutdown;
 mod signing;
 mod ssh;
+mod traces;
 mod walkthrough;
 mod webhook;

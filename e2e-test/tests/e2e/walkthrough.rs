@@ -29,6 +29,12 @@ impl Desk {
         Self { directory: tempfile::tempdir().expect("a temporary directory"), environment }
     }
 
+    /// Commands have this in their environment, too.
+    pub(crate) fn with(mut self, name: &'static str, value: &str) -> Self {
+        self.environment.push((name, value.to_owned()));
+        self
+    }
+
     fn path(&self) -> &Path {
         self.directory.path()
     }

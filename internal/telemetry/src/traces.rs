@@ -6,7 +6,10 @@
 mod context;
 mod settings;
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use opentelemetry::{KeyValue, trace::TracerProvider as _};
 use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig as _};
@@ -24,6 +27,9 @@ use settings::{Sampler, settings};
 
 /// How long spans may take to get out when the program ends.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Whether any span of this process goes anywhere.
+static IS_EXPORTED: AtomicBool = AtomicBool::new(false);
 
 /// Why no traces can be exported.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +86,7 @@ impl Traces {
     /// What a subscriber tells of spans.
     pub(crate) fn layer(&self) -> Option<Box<dyn Layer<Registry> + Send + Sync>> {
         let tracer = self.0.as_ref()?.tracer("release-platform");
+        IS_EXPORTED.store(true, Ordering::Relaxed);
         let layer = tracing_opentelemetry::layer().with_tracer(tracer).with_threads(false);
         Some(layer.with_filter(ours()).boxed())
     }

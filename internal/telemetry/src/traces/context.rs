@@ -1,10 +1,12 @@
 //! The trace that a span belongs to, as other programs are told of it.
 
-use std::fmt;
+use std::{fmt, sync::atomic::Ordering};
 
 use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState};
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+use super::IS_EXPORTED;
 
 /// The header, of HTTP and of messages, that W3C Trace Context defines.
 pub const TRACE_HEADER: &str = "traceparent";
@@ -12,9 +14,10 @@ pub const TRACE_HEADER: &str = "traceparent";
 pub const JAEGER_TRACE_HEADER: &str = "uber-trace-id";
 
 /// What traces call a span that has different names, such as a request. It has to have the field
-/// `otel.name`. Logs are spared of it where no traces are exported.
+/// `otel.name`, and must not have been entered yet. Logs are spared of it where no traces are exported.
 pub fn name_span(span: &Span, name: &str) {
-    if span.context().span().span_context().is_valid() {
+    // Asking the span itself would begin it, with the name that it has.
+    if IS_EXPORTED.load(Ordering::Relaxed) {
         span.record("otel.name", name);
     }
 }
