@@ -4,7 +4,7 @@
 export PATH := $(CURDIR)/target/tools/bin:$(HOME)/.cargo/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test e2e-kubernetes lint fmt bench
+.PHONY: help demo build test e2e-kubernetes lint fmt docs bench
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,12 @@ lint: ## Check format, clippy, dependencies, licences and documentation
 fmt: ## Format the code
 	.ci/install
 	cargo fmt --all
+
+docs: ## Make the reference of commands and flags anew, in docs/reference
+	.ci/install
+	cargo build --locked --workspace --bins
+	for program in server daemon hamctl artifact; do target/debug/$$program manual target/manual || exit 1; done
+	mkdir -p docs/reference && cp target/manual/*.md docs/reference/
 
 bench: ## Measure releases against a plain git push; SIZES="small medium large" chooses
 	.ci/install

@@ -11,6 +11,7 @@ use release_core::{
     artifact::{Image, SnykCode, SnykDocker, StageData, Test, TestResults, Vulnerabilities},
 };
 use release_notify::UserMappings;
+use release_terminal::manual::ManualArgs;
 
 const EXAMPLE: &str = "\
 Example, the steps of one CI job:
@@ -95,6 +96,8 @@ pub(crate) enum Command {
     Failure(Failure),
     /// Print the version
     Version,
+    #[command(hide = true)]
+    Manual(ManualArgs),
 }
 
 #[derive(Debug, Args)]

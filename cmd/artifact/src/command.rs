@@ -1,6 +1,7 @@
 //! What each command does.
 
 use chrono::{DateTime, FixedOffset, Utc};
+use clap::CommandFactory as _;
 use release_core::{
     Spec,
     artifact::{Ci, Repository, Shuttle, Stage, StageData, zero_time},
@@ -31,6 +32,7 @@ pub(crate) fn run(cli: Cli, printer: &Printer) -> Result<Exit, CliError> {
             let line = Line::new().bad("The build failed:").plain(' ').plain(&args.error_message);
             (line, Some(Step::Failed(args.error_message)))
         }
+        Command::Manual(args) => return args.run(Cli::command()),
         Command::Version => (Line::from(concat!("artifact ", env!("CARGO_PKG_VERSION"))), None),
     };
     printer.line(line);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::engine::ArgValueCandidates;
+use release_terminal::manual::ManualArgs;
 
 use crate::{
     candidates,
@@ -64,6 +65,8 @@ pub(crate) enum Command {
     /// Print the version of this program.
     #[command(after_help = "Example:\n  hamctl version")]
     Version,
+    #[command(hide = true)]
+    Manual(ManualArgs),
 }
 
 /// Show details of releases or artifacts.

@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use release_terminal::{CliError, Exit, Printer};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use release_terminal::{CliError, Exit, Printer, manual::ManualArgs};
 use tokio::runtime::Runtime;
 
 use crate::{
@@ -30,6 +30,8 @@ enum Command {
     Events(Box<EventsFlags>),
     /// Print the version
     Version,
+    #[command(hide = true)]
+    Manual(ManualArgs),
 }
 
 pub(crate) fn run() -> ExitCode {
@@ -44,6 +46,7 @@ pub(crate) fn run() -> ExitCode {
             printer.line(VERSION);
             Ok(())
         }
+        Command::Manual(args) => args.run(Cli::command()).map(drop),
     };
     release_terminal::run(&printer, result.map(|()| Exit::Ok))
 }

@@ -18,6 +18,7 @@ mod notifications;
 mod outages;
 mod rabbitmq;
 mod races;
+mod reference;
 mod rollouts;
 mod s3;
 mod secrets;

@@ -6,6 +6,7 @@
 
 mod error;
 mod line;
+pub mod manual;
 mod printer;
 mod progress;
 mod table;

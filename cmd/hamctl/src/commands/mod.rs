@@ -70,5 +70,6 @@ async fn run(printer: &Printer, cli: Cli) -> Result<Exit, CliError> {
             printer.line(env!("CARGO_PKG_VERSION"));
             Ok(Exit::Ok)
         }
+        Command::Manual(args) => args.run(Cli::command()),
     }
 }
