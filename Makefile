@@ -45,11 +45,12 @@ fmt: ## Format the code
 	.ci/install
 	cargo fmt --all
 
-docs: ## Make the reference of commands and flags anew, in docs/reference
+docs: ## Make the reference anew (docs/reference), and man pages and completions (target/manual)
 	.ci/install
 	cargo build --locked --workspace --bins
 	for program in server daemon hamctl artifact; do target/debug/$$program manual target/manual || exit 1; done
-	mkdir -p docs/reference && cp target/manual/*.md docs/reference/
+	mkdir -p docs/reference target/manual/completions && cp target/manual/*.md docs/reference/
+	for shell in bash zsh fish; do target/debug/hamctl completion $$shell > target/manual/completions/hamctl.$$shell || exit 1; done
 
 bench: ## Measure releases against a plain git push; SIZES="small medium large" chooses
 	.ci/install
