@@ -11,6 +11,7 @@ mod crashes;
 mod crashes_of_uploads;
 mod daemon;
 mod deploy;
+mod docs;
 mod https;
 mod identity;
 mod login;
