@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use release_terminal::{CliError, Exit, Printer};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use release_terminal::{CliError, Exit, Printer, manual::ManualArgs};
 use tokio::runtime::Runtime;
 
 use crate::{flags::StartFlags, start};
@@ -34,6 +34,8 @@ enum Command {
     Start(Box<StartFlags>),
     /// Print the version
     Version,
+    #[command(hide = true)]
+    Manual(ManualArgs),
 }
 
 pub(crate) fn run() -> ExitCode {
@@ -45,6 +47,7 @@ pub(crate) fn run() -> ExitCode {
             printer.line(VERSION);
             Ok(())
         }
+        Command::Manual(args) => args.run(Cli::command()).map(drop),
     };
     release_terminal::run(&printer, result.map(|()| Exit::Ok))
 }

@@ -12,7 +12,8 @@ fn the_reference_of_commands_and_flags_is_not_stale() {
         let written = Command::new(program(name)).arg("manual").arg(directory.path()).status().unwrap();
         assert!(written.success(), "{name} manual");
         let page = format!("{name}.md");
-        let read = |directory: &std::path::Path| fs::read_to_string(directory.join(&page)).unwrap_or_default();
+        let read =
+            |directory: &std::path::Path| fs::read_to_string(directory.join(&page)).unwrap_or_default();
         assert!(
             read(directory.path()) == read(committed.as_ref()),
             "docs/reference/{page} is stale: run 'make docs'"
