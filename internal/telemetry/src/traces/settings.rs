@@ -42,20 +42,20 @@ pub(super) fn settings(
     let names_endpoint = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
     let endpoint = match names_endpoint.into_iter().find_map(&variable) {
         Some(_) => None,
-        None => match jaeger_endpoint(&variable) {
+        None => match jaeger_endpoint(variable) {
             Some(endpoint) => Some(endpoint),
             None => return Ok(None),
         },
     };
     let sampler = match variable("OTEL_TRACES_SAMPLER") {
         Some(_) => None,
-        None => jaeger_sampler(&variable)?,
+        None => jaeger_sampler(variable)?,
     };
     let service_name = match variable("OTEL_SERVICE_NAME") {
         Some(_) => None,
         None => Some(variable("JAEGER_SERVICE_NAME").unwrap_or_else(|| program.to_owned())),
     };
-    let tags = variable("JAEGER_TAGS").map(|tags| jaeger_tags(&tags, &variable)).unwrap_or_default();
+    let tags = variable("JAEGER_TAGS").map(|tags| jaeger_tags(&tags, variable)).unwrap_or_default();
     Ok(Some(Settings { endpoint, service_name, sampler, tags }))
 }
 
@@ -81,10 +81,9 @@ fn jaeger_sampler(variable: impl Fn(&str) -> Option<String>) -> Result<Option<Sa
     };
     Ok(Some(match kind.as_str() {
         "const" if number()? == 0.0 => Sampler::Nothing,
-        "const" => Sampler::All,
         "probabilistic" => Sampler::Share(number()?),
-        // The rates of these come from elsewhere; a release platform has few traces.
-        "ratelimiting" | "remote" => Sampler::All,
+        // The rates of the last two come from elsewhere; a release platform has few traces.
+        "const" | "ratelimiting" | "remote" => Sampler::All,
         _ => return Err(TraceError::SamplerType(kind)),
     }))
 }
