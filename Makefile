@@ -4,7 +4,8 @@
 export PATH := $(CURDIR)/target/tools/bin:$(HOME)/.cargo/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test e2e-kubernetes lint fmt docs bench
+.PHONY: help demo build test e2e-kubernetes lint fmt docs bench \
+	e2e-setup e2e-rebuild-local-manager e2e-rebuild-local-daemon e2e-do-release e2e-do-another-release e2e-teardown
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,3 +57,7 @@ bench: ## Measure releases against a plain git push; SIZES="small medium large" 
 	.ci/install
 	cargo build --locked --release --package release-server
 	cargo bench --locked --package release-e2e-test --bench load -- $(SIZES)
+
+e2e-setup: ## With Docker and kind: the platform in a cluster with nodes; also e2e-do-release, e2e-rebuild-local-daemon, e2e-teardown, …
+e2e-setup e2e-rebuild-local-manager e2e-rebuild-local-daemon e2e-do-release e2e-do-another-release e2e-teardown:
+	e2e-test/kind/run $(@:e2e-%=%)
