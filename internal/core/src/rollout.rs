@@ -80,20 +80,17 @@ impl Report {
         }
     }
 
-    /// Reports with the same key are about the same object, and are told and executed in order.
+    /// Reports with the same key are told and executed in order: a pod's failure and its workload's
+    /// success must not change places.
     pub fn ordering_key(&self) -> String {
         // No environment is called so: its name would be empty.
         match self {
-            Self::Succeeded(body) => {
-                format!("/{}/{}/{}/{}", body.environment, body.namespace, body.resource_type, body.name)
+            Self::Succeeded(Succeeded { environment, namespace, artifact_id, .. })
+            | Self::PodFailed(PodFailed { environment, namespace, artifact_id, .. })
+            | Self::JobFailed(JobFailed { environment, namespace, artifact_id, .. }) => {
+                format!("/{environment}/{namespace}/{artifact_id}")
             }
-            Self::PodFailed(body) => {
-                format!("/{}/{}/Pod/{}", body.environment, body.namespace, body.pod_name)
-            }
-            Self::JobFailed(body) => {
-                format!("/{}/{}/Job/{}", body.environment, body.namespace, body.job_name)
-            }
-            Self::State(body) => format!("/{}", body.environment),
+            Self::State(state) => format!("/{}", state.environment),
         }
     }
 }
@@ -243,6 +240,27 @@ mod tests {
         assert_eq!(Report::from_json(report.kind(), &report.to_json()).unwrap(), report);
         assert!(Report::from_json("rollout.else", b"{}").is_err());
         assert!(Report::from_json(Report::STATE, b"{}").is_err());
+    }
+
+    #[test]
+    fn a_pods_failure_and_its_workloads_success_stay_in_order() {
+        let (environment, namespace, artifact_id) = ("dev".to_owned(), "shop".to_owned(), "m-1".to_owned());
+        let failed = Report::PodFailed(PodFailed {
+            pod_name: "api-7d-x".into(),
+            environment: environment.clone(),
+            namespace: namespace.clone(),
+            artifact_id: artifact_id.clone(),
+            ..PodFailed::default()
+        });
+        let succeeded = Report::Succeeded(Succeeded {
+            name: "api".into(),
+            environment,
+            namespace,
+            artifact_id,
+            ..Succeeded::default()
+        });
+        assert_eq!(failed.ordering_key(), "/dev/shop/m-1");
+        assert_eq!(succeeded.ordering_key(), failed.ordering_key());
     }
 
     /// What the field's daemon sends.

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -15,6 +15,9 @@ use super::{Report, WorkloadId};
 const MAX_RECORDS: usize = 50;
 /// The longest text of a line, in characters.
 const MAX_TEXT: usize = 1000;
+/// What fails later than this after its success is not the rollout's fault any more. Without a
+/// readiness probe a pod counts as available, and crashes then.
+const SETTLED_AFTER: TimeDelta = TimeDelta::minutes(10);
 
 /// One line of a note.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,7 +48,7 @@ pub struct Outcome {
     /// Of all workloads that succeeded.
     pub available: i32,
     pub desired: i32,
-    /// The first error that nothing better has followed; `None`: it is healthy.
+    /// The first error of the rollout that nothing better has followed; `None`: it is healthy.
     pub error: Option<String>,
 }
 
@@ -76,14 +79,24 @@ impl Record {
         Some(Self { event, at, object, what })
     }
 
-    /// Whether it is about this workload: about itself or about one of its pods.
+    /// Whether it is about this workload: about itself or about one of its pods. Flux's alerts of
+    /// a workload come under its own name, as if it were a pod.
     pub fn is_about(&self, workload: &WorkloadId) -> bool {
         if self.object.kind != POD {
             return self.object == *workload;
         }
+        let name = &self.object.name;
         workload.kind != JOB
             && self.object.namespace == workload.namespace
-            && owners(&self.object.name).any(|name| name == workload.name)
+            && (*name == workload.name || owners_of_pod(name).any(|owner| owner == workload.name))
+    }
+
+    /// Whether the rollout had ended well, long before: of this workload, for a job of all.
+    pub fn is_late(&self, records: &[Self]) -> bool {
+        let ends_well =
+            |other: &&Self| other.is_success() && (self.object.kind == JOB || self.is_about(&other.object));
+        let last_success = records.iter().filter(ends_well).map(|success| success.at).max();
+        last_success.is_some_and(|success| self.at - success > SETTLED_AFTER)
     }
 
     fn is_success(&self) -> bool {
@@ -103,9 +116,14 @@ impl Record {
 pub const POD: &str = "Pod";
 pub const JOB: &str = "Job";
 
-/// The names that a pod's owner may have: the pod's, without one or more of its last parts.
-pub fn owners(pod: &str) -> impl Iterator<Item = &str> {
-    std::iter::successors(Some(pod), |name| name.rsplit_once('-').map(|(owner, _)| owner)).skip(1)
+/// The names that an owner may have, longest first: the object's, without one or more of its last parts.
+pub fn owners(name: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(name), |name| name.rsplit_once('-').map(|(owner, _)| owner)).skip(1)
+}
+
+/// A pod has one part more than its StatefulSet or DaemonSet, and two more than its Deployment.
+pub fn owners_of_pod(pod: &str) -> impl Iterator<Item = &str> {
+    owners(pod).take(2)
 }
 
 fn failed(errors: impl Iterator<Item = String>) -> What {
@@ -182,7 +200,7 @@ pub fn outcome(records: &[Record]) -> Option<Outcome> {
             last_success = Some(record.at);
         }
     }
-    let first_error = open_errors(records).next();
+    let first_error = open_errors(records).find(|(record, _)| !record.is_late(records));
     Some(Outcome {
         at: first_error.map(|(record, _)| record.at).or(last_success)?,
         available: replicas.values().map(|(available, _)| available).sum(),

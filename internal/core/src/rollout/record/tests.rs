@@ -120,9 +120,14 @@ fn the_last_word_about_each_workload_counts() {
         (&[failed(1, "Pod/api-7d-x"), failed(2, "Pod/api-7d-y")], Some((1, 0, Some("error 1")))),
         (&[failed(1, "Pod/api-7d-x"), succeeded(2, api)], Some((2, 2, None))),
         (&[failed(1, "Pod/api-7d-x"), succeeded(2, worker)], Some((1, 2, Some("error 1")))),
-        // Of a pod `api-worker-7d-x` either may be the owner, and one of them is well.
         (&[failed(1, "Pod/api-worker-7d-x"), succeeded(2, worker)], Some((2, 2, None))),
         (&[succeeded(1, api), failed(2, "Pod/api-7d-x")], Some((2, 2, Some("error 2")))),
+        (&[succeeded(1, api), failed(700, "Pod/api-7d-x")], Some((1, 2, None))),
+        (&[succeeded(1, api), failed(700, "Pod/api-worker-7d-x")], Some((700, 2, Some("error 700")))),
+        (&[succeeded(1, api), failed(700, "Job/cron-1")], Some((1, 2, None))),
+        (&[succeeded(1, api), failed(600, "Job/migrate")], Some((600, 2, Some("error 600")))),
+        // Flux's alert of a workload.
+        (&[failed(1, "Pod/api"), succeeded(2, api)], Some((2, 2, None))),
         (&[failed(1, "Job/migrate"), succeeded(2, api)], Some((1, 2, Some("error 1")))),
     ];
     for (records, expected) in cases {
@@ -139,7 +144,10 @@ fn a_pod_is_its_workloads() {
     for (pod, workload, expected) in [
         ("Pod/api-7d9f-x2x1z", of("Deployment", "api"), true),
         ("Pod/db-0", of("StatefulSet", "db"), true),
-        ("Pod/api", of("Deployment", "api"), false),
+        ("Pod/api", of("Deployment", "api"), true),
+        ("Pod/api", of("Job", "api"), false),
+        ("Pod/api-worker-7d9f-x2x1z", of("Deployment", "api-worker"), true),
+        ("Pod/api-worker-7d9f-x2x1z", of("Deployment", "api"), false),
         ("Pod/apis-0", of("Deployment", "api"), false),
         ("Pod/migrate-x", of("Job", "migrate"), false),
         ("Job/migrate", of("Job", "migrate"), true),
