@@ -187,22 +187,17 @@ impl Rollouts {
             None => Arc::default(),
         };
         let workloads = comparison.of_service(service.namespace.as_str(), service.name.as_str());
-        // Of what changed alone, nothing follows for the others.
-        let tells = |cluster: &&Arc<Cluster>| cluster.is_complete || !workloads.is_empty();
-        let live = cluster.as_ref().filter(tells).map(|cluster| Live {
-            heard_at: cluster.heard_at,
-            workloads,
-            appliers: &cluster.appliers,
-        });
+        let now = Utc::now();
+        let live = cluster.as_ref().and_then(|cluster| Live::of(cluster, workloads, now));
         let rollout = match release {
             Some(commit) => self.rollout(snapshot, environment, service, commit, live)?,
             None => None,
         };
-        let silent_since = cluster.as_ref().and_then(|cluster| cluster.silent_since(Utc::now()));
+        let silent_since = cluster.as_ref().and_then(|cluster| cluster.silent_since(now));
         Ok(Told { rollout, comparison, silent_since })
     }
 
-    /// `None` when no daemon tells of the environment.
+    /// `None` when no daemon tells of the environment: neither a state nor a note is there.
     fn rollout(
         &self,
         snapshot: &Snapshot,
@@ -213,12 +208,16 @@ impl Rollouts {
     ) -> Result<Option<Rollout>, GitError> {
         let note = snapshot.note(commit.id)?.unwrap_or_default();
         let records = release_core::rollout::record::parse(&note);
-        let is_told = live.is_some()
+        let is_told = self.known.clusters.get(environment.as_str()).is_some()
             || !records.is_empty()
-            || self.known.clusters.is_told(environment.as_str())
             || has_notes(snapshot, environment, service)?;
         let at = DateTime::from_timestamp(commit.time, 0).unwrap_or_default();
-        let release = Release { artifact_id: &commit.message.artifact_id, at };
+        let release = Release {
+            service: service.name.as_str(),
+            artifact_id: &commit.message.artifact_id,
+            at,
+            runs_nothing: service.runs_nothing(),
+        };
         Ok(is_told.then(|| join::rollout(release, &records, live)))
     }
 
@@ -257,7 +256,7 @@ impl Rollouts {
         Ok(())
     }
 
-    /// Whether a happening without a release was executed already; if not, it is remembered.
+    /// Whether a happening without a release was executed already.
     fn knows_stranger(&self, id: Uuid) -> bool {
         self.strangers().contains(&id)
     }

@@ -1,7 +1,7 @@
 //! What the daemons have told lately of what runs. In memory only: they tell it again.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -35,19 +35,11 @@ pub(crate) struct TooManyEnvironments(String);
 
 /// What is known of each environment.
 #[derive(Debug, Default)]
-pub(crate) struct Clusters(Mutex<Inner>);
-
-#[derive(Debug, Default)]
-struct Inner {
-    clusters: BTreeMap<String, Arc<Cluster>>,
-    /// Where a daemon has told of anything since the start.
-    told: BTreeSet<String>,
-}
+pub(crate) struct Clusters(Mutex<BTreeMap<String, Arc<Cluster>>>);
 
 impl Clusters {
     pub(crate) fn hear(&self, state: ClusterState, now: DateTime<Utc>) -> Result<(), TooManyEnvironments> {
-        let mut inner = self.lock();
-        let clusters = &mut inner.clusters;
+        let mut clusters = self.lock();
         if clusters.len() >= MAX_ENVIRONMENTS && !clusters.contains_key(&state.environment) {
             return Err(TooManyEnvironments(state.environment));
         }
@@ -57,29 +49,15 @@ impl Clusters {
         Ok(())
     }
 
-    /// A daemon has told of something else there.
-    pub(crate) fn note(&self, environment: &str) {
-        let mut inner = self.lock();
-        if inner.told.len() < MAX_ENVIRONMENTS && !inner.told.contains(environment) {
-            inner.told.insert(environment.to_owned());
-        }
-    }
-
-    /// Whether any daemon has told of the environment since the start.
-    pub(crate) fn is_told(&self, environment: &str) -> bool {
-        let inner = self.lock();
-        inner.told.contains(environment) || inner.clusters.contains_key(environment)
-    }
-
     pub(crate) fn get(&self, environment: &str) -> Option<Arc<Cluster>> {
-        self.lock().clusters.get(environment).cloned()
+        self.lock().get(environment).cloned()
     }
 
     pub(crate) fn all(&self) -> Vec<(String, Arc<Cluster>)> {
-        self.lock().clusters.iter().map(|(name, cluster)| (name.clone(), cluster.clone())).collect()
+        self.lock().iter().map(|(name, cluster)| (name.clone(), cluster.clone())).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Cluster>>> {
         // A panic in between leaves a state that the daemon's next one replaces.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -179,13 +157,10 @@ mod tests {
     #[test]
     fn a_silent_daemon_is_noticed() {
         let clusters = Clusters::default();
-        assert!(!clusters.is_told("dev"));
         clusters.hear(state(0, true, &[], &[]), at(1000)).unwrap();
         let cluster = clusters.get("dev").unwrap();
         assert_eq!(cluster.silent_since(at(1000 + 180)), None);
         assert_eq!(cluster.silent_since(at(1000 + 181)), Some(at(1000)));
-        clusters.note("prod");
-        assert!(clusters.is_told("dev") && clusters.is_told("prod") && !clusters.is_told("qa"));
     }
 
     #[test]

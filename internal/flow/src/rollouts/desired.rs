@@ -11,7 +11,7 @@ use release_core::{
     Name, Spec, artifact,
     rollout::{
         WorkloadId,
-        record::{JOB, POD, owners},
+        record::{JOB, POD, owners, owners_of_pod},
     },
 };
 use release_git::{Entry, EntryKind, GitError, ObjectId, Tree};
@@ -114,9 +114,12 @@ impl Environment {
     /// runs the artifact: the services that something may be part of, the likeliest first.
     pub(crate) fn candidates(&self, id: &WorkloadId, artifact_id: &str) -> Vec<&Arc<Service>> {
         let kinds: &[&str] = if id.kind == POD { &OWNERS_OF_PODS } else { &[id.kind.as_str()] };
-        let has_owner = id.kind == POD || id.kind == JOB;
-        let names: Vec<&str> =
-            once(id.name.as_str()).chain(owners(&id.name).take_while(|_| has_owner)).collect();
+        let owners: Vec<&str> = match id.kind.as_str() {
+            POD => owners_of_pod(&id.name).collect(),
+            JOB => owners(&id.name).collect(),
+            _ => Vec::new(),
+        };
+        let names: Vec<&str> = once(id.name.as_str()).chain(owners).collect();
         let ids = names.iter().flat_map(|name| {
             kinds.iter().map(|kind| WorkloadId {
                 kind: (*kind).to_owned(),
@@ -125,7 +128,11 @@ impl Environment {
             })
         });
         let by_manifest = ids.filter_map(|id| self.by_workload.get(&id));
-        let by_name = names.iter().filter_map(|name| self.service(&id.namespace, name));
+        // A job of `api-worker` begins like `api`, too. Who renders their manifests may call them so.
+        let is_likely = |service: &&Arc<Service>| {
+            id.kind != JOB || service.name.as_str() == id.name || service.workloads.is_some()
+        };
+        let by_name = names.iter().filter_map(|name| self.service(&id.namespace, name)).filter(is_likely);
         by_manifest.chain(by_name).chain(self.only_one_with(&id.namespace, artifact_id)).collect()
     }
 
@@ -171,6 +178,11 @@ impl Service {
             artifact_id: spec.map(|spec| spec.id).unwrap_or_default(),
             workloads: manifests.and_then(|manifests| manifests::workloads(&manifests, namespace)),
         }))
+    }
+
+    /// By its manifests, there is nothing in it that daemons tell of.
+    pub(crate) fn runs_nothing(&self) -> bool {
+        self.workloads.as_ref().is_some_and(|workloads| workloads.iter().all(|one| !one.is_managed))
     }
 
     pub(crate) fn expected(&self, id: &WorkloadId) -> Option<&Expected> {

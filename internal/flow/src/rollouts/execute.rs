@@ -54,13 +54,12 @@ impl Rollouts {
         message: &Message,
         report: &Report,
     ) -> Result<Option<Message>, Failure> {
-        let Some(record) = Record::new(message.id, message.accepted_at, report) else {
+        let Some(record) = Record::new(message.id, Utc::now(), report) else {
             return self.keep_state(report).await;
         };
         if self.knows_stranger(message.id) {
             return Ok(None);
         }
-        self.known.clusters.note(report.environment());
         match self.find(&record, report).await? {
             Some(found) if found.is_recorded => {}
             Some(found) => {

@@ -9,6 +9,8 @@ use serde::Deserialize as _;
 use serde_norway::Value;
 
 const KUSTOMIZATIONS: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
+/// Kubernetes' own, and KEDA's.
+const AUTOSCALERS: [&str; 2] = ["HorizontalPodAutoscaler", "ScaledObject"];
 const KINDS: [&str; 4] = ["Deployment", "StatefulSet", "DaemonSet", JOB];
 
 /// A workload as the config repository has it.
@@ -19,8 +21,15 @@ pub(crate) struct Expected {
     pub(crate) images: Vec<String>,
     /// `None` when the manifest does not say, or an autoscaler decides.
     pub(crate) replicas: Option<i32>,
-    /// Whether it has to be there and daemons tell of it.
+    /// Whether daemons tell of it.
     pub(crate) is_managed: bool,
+}
+
+impl Expected {
+    /// A job that is done may be removed, by its TTL, a hook or a person.
+    pub(crate) fn has_to_be_there(&self) -> bool {
+        self.is_managed && self.id.kind != JOB
+    }
 }
 
 /// Whether the directory of this file is rendered by others, so that its manifests are not what runs.
@@ -41,10 +50,10 @@ pub(crate) fn workloads(manifests: &[Vec<u8>], namespace: &Name) -> Option<Vec<E
     }
     let mut workloads: Vec<Expected> =
         documents.iter().filter_map(|document| workload(document, namespace)).collect();
-    for autoscaler in documents.iter().filter(|document| text(document, "kind") == "HorizontalPodAutoscaler")
-    {
+    for autoscaler in documents.iter().filter(|document| AUTOSCALERS.contains(&text(document, "kind"))) {
         let target = at(autoscaler, &["spec", "scaleTargetRef"]);
-        let is_target = |id: &WorkloadId| id.kind == text(target, "kind") && id.name == text(target, "name");
+        let kind = Some(text(target, "kind")).filter(|kind| !kind.is_empty()).unwrap_or("Deployment");
+        let is_target = |id: &WorkloadId| id.kind == kind && id.name == text(target, "name");
         for workload in workloads.iter_mut().filter(|workload| is_target(&workload.id)) {
             workload.replicas = None;
         }
@@ -72,12 +81,11 @@ fn workload(document: &Value, namespace: &Name) -> Option<Expected> {
         own => own,
     };
     let spec = at(document, &["spec"]);
-    let is_removed_when_done = !at(spec, &["ttlSecondsAfterFinished"]).is_null();
     Some(Expected {
         id: WorkloadId { kind: kind.to_owned(), namespace: namespace.to_owned(), name: name.to_owned() },
         images: images(at(spec, &["template", "spec"])),
         replicas: at(spec, &["replicas"]).as_i64().and_then(|replicas| i32::try_from(replicas).ok()),
-        is_managed: has_daemons_annotation(metadata) && !is_removed_when_done,
+        is_managed: has_daemons_annotation(metadata),
     })
 }
 
@@ -154,23 +162,25 @@ spec:
 
     #[test]
     fn an_autoscaler_decides_how_many_of_its_target_there_are() {
-        let autoscaler = |name: &str| {
-            format!(
-                "kind: HorizontalPodAutoscaler\nspec: {{scaleTargetRef: {{kind: Deployment, name: {name}}}}}"
-            )
-        };
-        for (target, replicas) in [("api", None), ("other", Some(3))] {
-            let found = read(&[&autoscaler(target), DEPLOYMENT]).unwrap();
-            assert_eq!(found[0].replicas, replicas, "{target}");
+        let autoscaler =
+            |kind: &str, target: &str| format!("kind: {kind}\nspec: {{scaleTargetRef: {{{target}}}}}");
+        for (kind, target, replicas) in [
+            ("HorizontalPodAutoscaler", "kind: Deployment, name: api", None),
+            ("HorizontalPodAutoscaler", "kind: Deployment, name: other", Some(3)),
+            ("ScaledObject", "name: api", None),
+            ("ScaledObject", "kind: StatefulSet, name: api", Some(3)),
+            ("Other", "kind: Deployment, name: api", Some(3)),
+        ] {
+            let found = read(&[&autoscaler(kind, target), DEPLOYMENT]).unwrap();
+            assert_eq!(found[0].replicas, replicas, "{kind} {target}");
         }
     }
 
     #[test]
-    fn a_job_that_the_cluster_removes_when_it_is_done_need_not_be_there() {
-        let job = DEPLOYMENT.replace("kind: Deployment", "kind: Job");
-        assert!(read(&[&job]).unwrap()[0].is_managed);
-        let passing = job.replace("replicas: 3", "ttlSecondsAfterFinished: 60");
-        assert!(!read(&[&passing]).unwrap()[0].is_managed);
+    fn a_job_need_not_be_there_when_it_is_done() {
+        let job = &read(&[&DEPLOYMENT.replace("kind: Deployment", "kind: Job")]).unwrap()[0];
+        assert!(job.is_managed && !job.has_to_be_there());
+        assert!(read(&[DEPLOYMENT]).unwrap()[0].has_to_be_there());
     }
 
     #[test]

@@ -43,7 +43,7 @@ impl Comparison {
         }
         // Of a cluster that was not told as a whole nobody knows what is missing.
         for service in environment.services().filter(|_| cluster.is_complete) {
-            let expected = service.workloads.iter().flatten().filter(|expected| expected.is_managed);
+            let expected = service.workloads.iter().flatten().filter(|expected| expected.has_to_be_there());
             for missing in expected.filter(|expected| !cluster.workloads.contains_key(&expected.id)) {
                 comparison.add(Some(service), Compared::missing(missing));
             }

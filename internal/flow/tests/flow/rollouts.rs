@@ -278,12 +278,41 @@ async fn what_a_daemon_has_not_told_yet_is_known_from_the_note() {
     let fixture = Fixture::start(Origin::new()).await;
     fixture.released(&["master-1"]).await;
     fixture.told(Uuid::new_v4(), succeeded("master-1")).await;
+    let manifest = "kind: StatefulSet\nmetadata: {name: api, annotations: {x.io/controlled-by-release-manager: 'true'}}\n";
+    fixture.origin.commit("by hand", &[("dev/releases/dev/api/40-stateful-set.yaml", manifest)]);
+    fixture.writer.fetch().await.unwrap();
     let Report::State(mut state) = state("x-1", 1, Phase::Healthy) else { panic!() };
     state.workloads[0].id.name = "other".into();
     for (is_complete, expected) in [(false, RolloutState::Healthy), (true, RolloutState::Released)] {
         let state = ClusterState { is_complete, ..state.clone() };
         fixture.tell(Uuid::new_v4(), Report::State(state)).await;
         assert_eq!(fixture.state().await.0, expected, "complete: {is_complete}");
+    }
+}
+
+#[tokio::test]
+async fn a_release_of_which_nothing_runs_is_done_when_its_cluster_was_told_of() {
+    let fixture = Fixture::start(Origin::new()).await;
+    fixture.released(&["master-1"]).await;
+    let Report::State(mut state) = state("x-1", 1, Phase::Healthy) else { panic!() };
+    state.workloads[0].id.name = "other".into();
+    fixture.tell(Uuid::new_v4(), Report::State(state)).await;
+    let rollout = fixture.rollout().await.unwrap();
+    assert_eq!((rollout.state, rollout.desired), (RolloutState::Healthy, 0));
+}
+
+#[tokio::test]
+async fn an_error_outlasts_the_states_that_do_not_know_of_it() {
+    let fixture = Fixture::start(Origin::new()).await;
+    fixture.released(&["master-1"]).await;
+    fixture.told(Uuid::new_v4(), failed("master-1")).await;
+    for (report, expected) in [
+        (state("master-1", 0, Phase::Progressing), crashed()),
+        (state("master-1", 0, Phase::Progressing), crashed()),
+        (state("master-1", 3, Phase::Healthy), healthy()),
+    ] {
+        fixture.tell(Uuid::new_v4(), report).await;
+        assert_eq!(fixture.state().await, expected);
     }
 }
 

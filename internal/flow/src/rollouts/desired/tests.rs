@@ -73,3 +73,21 @@ fn what_something_may_be_part_of_is_found_the_likeliest_first() {
         assert_eq!(found, expected, "{kind}/{name} {artifact_id}");
     }
 }
+
+#[test]
+fn what_begins_like_a_service_with_the_same_artifact_is_not_taken_for_its_own() {
+    let files = Files::new().rendered("api", "m-1").rendered("worker", "m-1").rendered("api-cron", "m-1");
+    let environment = files.environment();
+    for (kind, name, expected) in [
+        ("Pod", "api-7d-x", &["api"][..]),
+        ("Pod", "api-worker-7d-x", &[]),
+        ("Pod", "api-cron-7d-x", &["api-cron"]),
+        ("Job", "api-worker-migrate", &[]),
+        ("Job", "api", &["api"]),
+    ] {
+        let id = WorkloadId { kind: kind.into(), namespace: "dev".into(), name: name.into() };
+        let found = environment.candidates(&id, "m-1");
+        let found: Vec<&str> = found.iter().map(|service| service.name.as_str()).collect();
+        assert_eq!(found, expected, "{kind}/{name}");
+    }
+}
