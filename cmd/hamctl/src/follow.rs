@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use release_api::v1::{ReleaseState, ReleaseStatus, RolloutState};
 use release_client::{Client, ClientError};
-use release_terminal::{CliError, Printer, Progress};
+use release_terminal::{CliError, Progress};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::{args::Until, explain::explain, rollouts};
@@ -57,14 +57,14 @@ impl Target<'_> {
 }
 
 /// Asks until nothing more will happen that is waited for. A server that is away for a moment
-/// is waited for: the release is safe with it.
+/// is waited for: the release is safe with it. Others may show their progress in the same place.
 pub(crate) async fn follow(
-    printer: &Printer,
+    progress: &Progress<'_>,
     client: &Client,
     followed: &Followed<'_>,
 ) -> Result<ReleaseStatus, CliError> {
     let what = followed.what;
-    let progress = Progress::start(printer, &format!("{what}: accepted"));
+    progress.update(&format!("{what}: accepted"));
     if let Target::Release { id: "" } = followed.target {
         return Err(CliError::failed(format!(
             "{what} was accepted, but the server gave no id to follow it by"
@@ -72,7 +72,7 @@ pub(crate) async fn follow(
         .hint("look at hamctl status"));
     }
     let mut last = None;
-    let asking = ask_until_done(&progress, client, followed, &mut last);
+    let asking = ask_until_done(progress, client, followed, &mut last);
     let asked = timeout_at(followed.deadline, asking).await;
     asked.unwrap_or_else(|_| match last {
         // It is told in the caller's words what is missing.
@@ -91,6 +91,13 @@ async fn ask_until_done(
     let what = followed.what;
     let mut pause = FIRST_PAUSE;
     let mut silent_since = None;
+    let mut shown = String::new();
+    let mut show = |stage: String| {
+        if shown != stage {
+            progress.update(&format!("{what}: {stage}"));
+            shown = stage;
+        }
+    };
     loop {
         match followed.target.ask(client).await {
             Ok(status) if is_done(&status, followed.until) => return Ok(status),
@@ -101,12 +108,10 @@ async fn ask_until_done(
                         return Ok(status);
                     }
                 }
-                progress.update(&format!("{what}: {}", stage(&status)));
+                show(stage(&status));
                 *last = Some(status);
             }
-            Err(error) if is_passing(&error) => {
-                progress.update(&format!("{what}: {error}; still trying"));
-            }
+            Err(error) if is_passing(&error) => show(format!("{error}; still trying")),
             Err(error) => return Err(lost(what, error)),
         }
         sleep(pause).await;
@@ -125,7 +130,12 @@ fn is_done(status: &ReleaseStatus, until: Until) -> bool {
 
 fn stage(status: &ReleaseStatus) -> String {
     if let Some(rollout) = &status.rollout {
-        let progress = rollouts::progress(rollout);
+        let progress = match rollout.state {
+            RolloutState::Released if rollout.desired == 0 => {
+                "released; the cluster has told of none of its workloads yet".to_owned()
+            }
+            _ => rollouts::progress(rollout),
+        };
         return rollout
             .error
             .as_ref()

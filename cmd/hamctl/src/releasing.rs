@@ -1,15 +1,16 @@
 //! Asking the server to release, for `release`, `promote` and `rollback`.
 
+use futures::future::join_all;
 use release_api::{
     ReleaseRequest, ReleaseResponse,
     v1::{ReleaseState, ReleaseStatus, Rollout, RolloutState},
 };
 use release_core::{Intent, Person};
-use release_terminal::{CliError, Exit, Line};
+use release_terminal::{CliError, Exit, Line, Progress};
 use serde::Serialize;
 
 use crate::{
-    args::{NamespaceArgs, Until, WaitArgs},
+    args::{Until, WaitArgs},
     context::{Context, committer},
     explain::explain_release,
     follow::{Followed, Target, follow},
@@ -25,6 +26,8 @@ pub(crate) struct Order {
     pub(crate) artifact_id: String,
     pub(crate) intent: Intent,
     pub(crate) environments: Vec<String>,
+    /// Of the service; empty for the one named like the environment.
+    pub(crate) namespace: String,
 }
 
 /// What became of one environment's release, as `--output` shows it.
@@ -67,9 +70,8 @@ pub(crate) async fn release(
         let is_waited_for = |outcome: &&mut Outcome| {
             outcome.error.is_none() && (outcome.is_pending() || until == Until::Healthy)
         };
-        for outcome in outcomes.iter_mut().filter(is_waited_for) {
-            wait_for(&report, outcome, until, deadline).await;
-        }
+        let waited_for: Vec<&mut Outcome> = outcomes.iter_mut().filter(is_waited_for).collect();
+        wait_for(&report, order, waited_for, until, deadline).await;
     }
     if let Some(format) = format {
         format.print(context.printer, &outcomes)?;
@@ -110,22 +112,32 @@ async fn request(report: &Report<'_>, order: &Order, environment: &str, committe
     outcome
 }
 
-async fn wait_for(report: &Report<'_>, outcome: &mut Outcome, until: Until, deadline: tokio::time::Instant) {
-    let what = format!("Release of {} to {}", outcome.artifact_id, outcome.environment);
-    let context = report.context;
-    let namespace = context.namespace(&NamespaceArgs { namespace: None });
-    let target = if outcome.is_pending() {
-        Target::Release { id: &outcome.release_id }
-    } else {
-        Target::Artifact {
-            id: &outcome.artifact_id,
-            service: &context.service,
-            namespace: &namespace,
-            environment: &outcome.environment,
-        }
-    };
-    let followed = Followed { what: &what, target, until, deadline };
-    let status = match follow(context.printer, &context.client, &followed).await {
+/// All at once: one that hangs must not take the time of the others.
+async fn wait_for(
+    report: &Report<'_>,
+    order: &Order,
+    outcomes: Vec<&mut Outcome>,
+    until: Until,
+    deadline: tokio::time::Instant,
+) {
+    let Some(first) = outcomes.first() else { return };
+    let progress = Progress::start(report.context.printer, &format!("{}: accepted", first.what()));
+    let following = outcomes.iter().map(async |outcome| {
+        let (what, target) = (outcome.what(), outcome.target(report.context, order));
+        let followed = Followed { what: &what, target, until, deadline };
+        follow(&progress, &report.context.client, &followed).await
+    });
+    let statuses = join_all(following).await;
+    drop(progress);
+    for (outcome, status) in outcomes.into_iter().zip(statuses) {
+        tell(report, outcome, until, status);
+    }
+}
+
+/// How its release has ended.
+fn tell(report: &Report<'_>, outcome: &mut Outcome, until: Until, status: Result<ReleaseStatus, CliError>) {
+    let what = outcome.what();
+    let status = match status {
         Ok(status) => status,
         Err(error) => return report.bad(outcome, &error),
     };
@@ -161,6 +173,9 @@ fn tell_rollout(report: &Report<'_>, outcome: &mut Outcome, what: &str, status: 
     let progress = rollouts::progress(&rollout);
     let error = rollout.error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();
     match rollout.state {
+        RolloutState::Healthy if rollout.desired == 0 => {
+            report.good(format!("{what} is released; nothing of it runs in the cluster"));
+        }
         RolloutState::Healthy => report.good(format!("{what} is {progress}")),
         RolloutState::Failed => {
             report.bad(outcome, &CliError::failed(format!("{what} failed in the cluster{error}")));
@@ -198,6 +213,22 @@ impl Outcome {
             format!("Release of {} to {} initialized", self.artifact_id, self.environment)
         } else {
             self.status.clone()
+        }
+    }
+
+    fn what(&self) -> String {
+        format!("Release of {} to {}", self.artifact_id, self.environment)
+    }
+
+    fn target<'a>(&'a self, context: &'a Context<'_>, order: &'a Order) -> Target<'a> {
+        if self.is_pending() {
+            return Target::Release { id: &self.release_id };
+        }
+        Target::Artifact {
+            id: &self.artifact_id,
+            service: &context.service,
+            namespace: &order.namespace,
+            environment: &self.environment,
         }
     }
 

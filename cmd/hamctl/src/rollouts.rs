@@ -46,15 +46,32 @@ pub(crate) fn lines(environment: &EnvironmentStatus, indent: usize) -> Vec<Line>
             None => line,
         }
     });
-    let workloads = environment.workloads.iter().filter(is_off).map(|workload| {
-        let line =
-            start().bad(truth(workload.truth)).plain(format_args!(": {} {}", workload.kind, workload.name));
-        match &workload.difference {
-            Some(difference) => line.plain(format_args!(": {difference}")),
-            None => line,
+    let is_old_job = |workload: &&WorkloadStatus| workload.truth == Truth::Unknown && workload.kind == "Job";
+    let (jobs, workloads): (Vec<_>, Vec<_>) =
+        environment.workloads.iter().filter(is_off).partition(is_old_job);
+    let jobs = match jobs.as_slice() {
+        [] => None,
+        [job] => Some(workload_line(start(), job)),
+        jobs => {
+            let count = jobs.len();
+            Some(
+                start()
+                    .bad(truth(Truth::Unknown))
+                    .plain(format_args!(": {count} jobs, which the config repository does not have")),
+            )
         }
-    });
-    rollout.chain(workloads).collect()
+    };
+    let workloads = workloads.into_iter().map(|workload| workload_line(start(), workload));
+    rollout.chain(workloads).chain(jobs).collect()
+}
+
+/// `missing: Deployment api: the cluster does not have it`
+fn workload_line(start: Line, workload: &WorkloadStatus) -> Line {
+    let line = start.bad(truth(workload.truth)).plain(format_args!(": {} {}", workload.kind, workload.name));
+    match &workload.difference {
+        Some(difference) => line.plain(format_args!(": {difference}")),
+        None => line,
+    }
 }
 
 /// `failed 1/3 since 2021-06-23 08:42:22: api: CrashLoopBackOff: no database`
@@ -77,4 +94,37 @@ fn first_line(error: &str) -> String {
     let mut lines = error.lines().map(str::trim).filter(|line| !line.is_empty());
     let first = lines.next().unwrap_or_default();
     if lines.next().is_some() { format!("{first} …") } else { first.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_old_jobs_are_one_line() {
+        let old = |kind: &str, name: &str| WorkloadStatus {
+            kind: kind.into(),
+            namespace: "dev".into(),
+            name: name.into(),
+            truth: Truth::Unknown,
+            difference: None,
+            artifact_id: "m-1".into(),
+            available: 1,
+            desired: 1,
+            phase: None,
+            error: None,
+        };
+        let shown = |workloads: &[WorkloadStatus]| {
+            let environment = EnvironmentStatus {
+                workloads: workloads.to_vec(),
+                ..EnvironmentStatus::from(release_api::Environment::default())
+            };
+            lines(&environment, 0).iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let jobs = [old("Job", "a-1"), old("Deployment", "b"), old("Job", "a-2")];
+        let [deployment, together] = &shown(&jobs)[..] else { panic!("two lines") };
+        assert!(deployment.ends_with(": Deployment b"), "{deployment}");
+        assert!(together.ends_with(": 2 jobs, which the config repository does not have"), "{together}");
+        assert!(shown(&jobs[..1])[0].ends_with(": Job a-1"));
+    }
 }

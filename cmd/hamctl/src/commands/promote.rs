@@ -110,6 +110,7 @@ pub(crate) async fn run(context: &Context<'_>, args: &PromoteArgs) -> Result<Exi
         artifact_id,
         intent,
         environments: vec![args.env.clone()],
+        namespace: context.namespace(&args.namespace),
     };
     release(context, &order, &args.wait, args.format.output).await
 }

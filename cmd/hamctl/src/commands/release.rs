@@ -4,7 +4,7 @@ use release_core::Intent;
 use release_terminal::{CliError, Exit};
 
 use crate::{
-    args::WaitArgs,
+    args::{NamespaceArgs, WaitArgs},
     candidates,
     context::Context,
     explain::explain,
@@ -53,12 +53,14 @@ pub(crate) async fn run(context: &Context<'_>, args: &ReleaseArgs) -> Result<Exi
 async fn order(context: &Context<'_>, args: &ReleaseArgs) -> Result<Order, CliError> {
     let service = &context.service;
     let environments = args.env.clone();
+    let namespace = context.namespace(&NamespaceArgs { namespace: None });
     if let Some(artifact) = &args.artifact {
         return Ok(Order {
             title: format!("Release of service {service} using artifact {artifact}"),
             artifact_id: artifact.clone(),
             intent: Intent::ReleaseArtifact,
             environments,
+            namespace,
         });
     }
     let branch = match &args.branch {
@@ -71,5 +73,6 @@ async fn order(context: &Context<'_>, args: &ReleaseArgs) -> Result<Order, CliEr
         artifact_id: artifact.id,
         intent: Intent::ReleaseBranch { branch },
         environments,
+        namespace,
     })
 }

@@ -71,6 +71,7 @@ pub(crate) async fn run(context: &Context<'_>, args: &RollbackArgs) -> Result<Ex
         artifact_id,
         intent: Intent::Rollback { previous_artifact_id: left },
         environments: vec![args.env.clone()],
+        namespace,
     };
     release(context, &order, &args.wait, args.format.output).await
 }

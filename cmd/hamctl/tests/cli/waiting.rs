@@ -235,3 +235,36 @@ fn what_was_released_before_is_looked_at_too() {
     Release of master-1-2 to dev: accepted
     ");
 }
+
+#[test]
+fn one_environment_that_hangs_does_not_take_the_time_of_the_others() {
+    const OTHER: &str = "00000000-0000-0000-0000-000000000002";
+    let server = in_state(accepting(), r#""state":"queued","queuePosition":2"#)
+        .on("POST /release", 200, &format!(r#"{{"releaseId":"{OTHER}"}}"#))
+        .on(
+            &format!("GET /api/v1/releases/{OTHER}"),
+            200,
+            &format!(
+                r#"{{"releaseId":"{OTHER}","service":"svc","environment":"prod","artifactId":"master-1-2","state":"released","commit":"0123456789abcdef"}}"#
+            ),
+        );
+    let arguments = ["--env", "prod", "--wait-timeout", "2s"];
+    let shown = run(&server, &arguments);
+    assert!(
+        shown.contains("[X] Release of master-1-2 to dev was accepted, but is not done in time"),
+        "{shown}"
+    );
+    assert!(shown.contains("[✓] Release of master-1-2 to prod is done"), "{shown}");
+}
+
+#[test]
+fn a_release_of_which_nothing_runs_is_said_to_be_released() {
+    let nothing = rollout("healthy", 0, "").replace(r#""desired":3"#, r#""desired":0"#);
+    let shown = run_healthy(&[&nothing.replace("healthy", "released"), &nothing], &[]);
+    assert!(
+        shown.contains("[✓] Release of master-1-2 to dev is released; nothing of it runs in the cluster"),
+        "{shown}"
+    );
+    let stage = "Release of master-1-2 to dev: released; the cluster has told of none of its workloads yet";
+    assert!(shown.contains(stage), "{shown}");
+}
