@@ -24,6 +24,8 @@ pub(crate) struct FluxEvent {
     message: String,
     #[serde(default)]
     reason: String,
+    #[serde(default)]
+    timestamp: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -39,7 +41,8 @@ impl FluxEvent {
     fn alert(self) -> Option<Alert> {
         let InvolvedObject { kind, namespace, name } = self.involved_object;
         let [reason, message] = [&self.reason, &self.message].map(|text| cut(text).to_owned());
-        (self.severity == "error").then_some(Alert { kind, namespace, name, reason, message })
+        let at = self.timestamp.parse().ok();
+        (self.severity == "error").then_some(Alert { kind, namespace, name, reason, message, at })
     }
 }
 
@@ -97,6 +100,7 @@ mod tests {
         assert_eq!((alert.kind.as_str(), alert.namespace.as_str()), ("Kustomization", "flux-system"));
         assert_eq!((alert.name.as_str(), alert.reason.as_str()), ("apps", "BuildFailed"));
         assert_eq!(alert.message, "no such file");
+        assert_eq!(alert.at.unwrap().to_rfc3339(), "2026-01-01T00:00:00+00:00");
         assert_eq!(event("error", &"ä".repeat(MAX_TEXT)).alert().unwrap().message.len(), MAX_TEXT);
     }
 }

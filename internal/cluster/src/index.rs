@@ -77,6 +77,8 @@ pub struct Alert {
     pub name: String,
     pub reason: String,
     pub message: String,
+    /// When they say so; `None` when they don't say when.
+    pub at: Option<DateTime<Utc>>,
 }
 
 #[derive(Debug)]
@@ -100,8 +102,36 @@ struct Known {
     workload: Workload,
     managed: Managed,
     uid: String,
+    told: Told,
+}
+
+/// Which rollouts of a workload were told.
+#[derive(Debug, Default)]
+struct Told {
     /// The artifact whose end was told by this process; the annotation may not be there yet.
-    told: Option<String>,
+    here: Option<String>,
+    /// The artifact came while we watched: what the annotation says of it is of an earlier rollout.
+    is_annotation_old: bool,
+}
+
+impl Told {
+    fn has(&self, managed: &Managed) -> bool {
+        let annotation = managed.observed.as_ref().filter(|_| !self.is_annotation_old);
+        [self.here.as_ref(), annotation].into_iter().flatten().any(|told| *told == managed.artifact_id)
+    }
+}
+
+impl Known {
+    /// What counts for the same object now. A rollback is told although its artifact was told before.
+    fn told_of(self, uid: &str, managed: &Managed) -> Told {
+        if self.uid != uid {
+            return Told::default();
+        }
+        if self.managed.artifact_id != managed.artifact_id {
+            return Told { here: None, is_annotation_old: true };
+        }
+        self.told
+    }
 }
 
 #[derive(Debug)]
@@ -207,15 +237,19 @@ impl Index {
             self.gone.remove(&id);
             self.changed.insert(id.clone());
         }
-        let told = match before {
-            Some(before) => before.told.filter(|_| before.uid == uid),
-            None => self.assumed.remove(&id),
+        let mut told = match before {
+            Some(before) => before.told_of(&uid, &managed),
+            None => Told { here: self.assumed.remove(&id), ..Told::default() },
         };
-        let is_told =
-            [&told, &managed.observed].into_iter().flatten().any(|told| *told == managed.artifact_id);
         let subject = Subject { rules: &self.rules, key: &key, uid: &uid, managed: &managed };
-        let happening = if is_told { None } else { subject.ended(W::KIND, object.generation(), &rollout) };
-        let told = if happening.is_some() { Some(managed.artifact_id.clone()) } else { told };
+        let happening = if told.has(&managed) {
+            None
+        } else {
+            subject.ended(W::KIND, object.generation(), &rollout)
+        };
+        if happening.is_some() {
+            told.here = Some(managed.artifact_id.clone());
+        }
         self.objects::<W>().insert(key, Known { workload, managed, uid, told });
         happening.map(|happening| Effect { happening, log_of: None })
     }

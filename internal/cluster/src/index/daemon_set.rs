@@ -1,5 +1,6 @@
 //! When a daemon set has rolled out.
 
+use release_core::rollout::Phase;
 use serde::Deserialize;
 
 use super::workload::{Judged, Outcome, Rollout, of_the_newest};
@@ -47,6 +48,10 @@ impl Judged for DaemonSet {
             rollout.available = available;
             return rollout.ended(Outcome::Succeeded, None);
         }
+        if desired == 0 {
+            // It is for no node: nothing is amiss, and nothing is to be told.
+            rollout.phase = Phase::Healthy;
+        }
         rollout
     }
 }
@@ -64,7 +69,6 @@ impl DaemonSetStatus {
 
 #[cfg(test)]
 mod tests {
-    use release_core::rollout::Phase;
     use serde_json::json;
 
     use super::*;
@@ -76,7 +80,8 @@ mod tests {
             // generation observed, desired, current, updated, ready, available, unavailable, misscheduled
             ([2, 3, 3, 3, 3, 3, 0, 0], Phase::Healthy),
             ([1, 3, 3, 3, 3, 3, 0, 0], Phase::Progressing),
-            ([2, 0, 0, 0, 0, 0, 0, 0], Phase::Progressing),
+            ([2, 0, 0, 0, 0, 0, 0, 0], Phase::Healthy),
+            ([1, 0, 0, 0, 0, 0, 0, 0], Phase::Progressing),
             ([2, 3, 2, 3, 3, 3, 0, 0], Phase::Progressing),
             ([2, 3, 3, 2, 3, 3, 0, 0], Phase::Progressing),
             ([2, 3, 3, 3, 2, 3, 0, 0], Phase::Progressing),
@@ -93,7 +98,7 @@ mod tests {
             let set: DaemonSet = object(json!({"metadata": {"generation": 2}, "status": status}));
             let rollout = set.rollout();
             assert_eq!(rollout.phase, phase, "{counts:?}");
-            assert_eq!(rollout.outcome.is_some(), phase == Phase::Healthy, "{counts:?}");
+            assert_eq!(rollout.outcome.is_some(), phase == Phase::Healthy && desired > 0, "{counts:?}");
             assert_eq!(rollout.desired, desired);
         }
     }

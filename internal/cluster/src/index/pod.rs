@@ -110,8 +110,9 @@ impl ContainerStatus {
         if let Some(killed) = killed(&self.state) {
             return Some(self.trouble(OUT_OF_MEMORY, &killed.message, self.restart_count));
         }
-        // A container that runs again has one more restart than it had when it was killed.
-        let restarts = self.restart_count - i32::from(self.state.running.is_some());
+        // A container that runs again, or has ended again, has one more restart than it had when it was killed.
+        let has_started = self.state.running.is_some() || self.state.terminated.is_some();
+        let restarts = self.restart_count - i32::from(has_started);
         let killed = killed(&self.last_state)?;
         Some(self.trouble(OUT_OF_MEMORY, &killed.message, restarts.max(0)))
     }
@@ -202,6 +203,7 @@ mod tests {
         let cases = [
             (status(2, killed.clone(), json!({})), vec![2]),
             (status(3, json!({"running": {"startedAt": "x"}}), killed.clone()), vec![2]),
+            (status(3, json!({"terminated": {"reason": "Error"}}), killed.clone()), vec![2]),
             (status(2, back_off, killed), vec![2]),
             (status(0, json!({"terminated": {"reason": "Error"}}), json!({})), vec![]),
         ];

@@ -77,10 +77,12 @@ impl Subject<'_> {
         Effect { happening, log_of }
     }
 
-    /// The same words about the same artifact are the same happening, however often they are said.
+    /// The same words about the same artifact are the same happening within an hour: Flux repeats them every few
+    /// minutes for as long as something is broken.
     pub(super) fn alerted(&self, alert: &Alert) -> Happening {
-        let id =
-            id(&["Alert", &alert.kind, self.uid, &self.managed.artifact_id, &alert.reason, &alert.message]);
+        let Alert { kind, reason, message, .. } = alert;
+        let hour = alert.at.map(|at| at.format("%Y-%m-%dT%H").to_string()).unwrap_or_default();
+        let id = id(&["Alert", kind, self.uid, &self.managed.artifact_id, reason, message, &hour]);
         let error = ContainerError {
             name: format!("{}/{}", alert.kind, alert.name),
             message: alert.message.clone(),

@@ -96,6 +96,32 @@ fn a_rollout_is_told_once_with_all_that_is_known_of_it() {
 }
 
 #[test]
+fn a_rollback_is_told_although_its_artifact_was_told_before() {
+    let of = |artifact: &str, generation: i64, available| {
+        // The annotation stays, since nothing was told after it.
+        let mut metadata = metadata("svc", artifact, "a-1");
+        metadata["generation"] = generation.into();
+        let mut deployment = deployment_with(metadata, available);
+        deployment.status = object::<Deployment>(json!({"metadata": {}, "status": {"observedGeneration": generation,
+            "replicas": 1, "updatedReplicas": 1, "availableReplicas": available}}))
+        .status;
+        deployment
+    };
+    let mut index = index();
+    assert!(list(&mut index, [of("a-1", 1, 1)]).is_empty(), "noted by an earlier process");
+    assert!(seen(&mut index, of("a-2", 2, 0)).is_empty(), "it never gets well");
+    assert!(seen(&mut index, of("a-1", 3, 0)).is_empty());
+    let told = seen(&mut index, of("a-1", 3, 1));
+    assert_eq!(told.len(), 1);
+    assert_ne!(ids(&told), ids(&list(&mut self::index(), [deployment("svc", "a-1", 1)])), "another rollout");
+    assert!(seen(&mut index, of("a-1", 3, 0)).is_empty());
+    assert!(seen(&mut index, of("a-1", 3, 1)).is_empty(), "once");
+    assert!(list(&mut index, [of("a-1", 3, 1)]).is_empty(), "also after a new list");
+    assert!(list(&mut index, [of("a-2", 4, 0)]).is_empty());
+    assert_eq!(list(&mut index, [of("a-1", 5, 1)]).len(), 1, "a change that only lists show");
+}
+
+#[test]
 fn what_was_noted_or_waits_to_be_told_is_not_told_and_what_ended_meanwhile_is() {
     let observed = |artifact| deployment_with(metadata("svc", "a-2", artifact), 1);
     assert!(list(&mut index(), [observed("a-2")]).is_empty());
@@ -280,6 +306,7 @@ fn an_alert_about_one_of_our_objects_is_a_failure_of_its_artifact() {
         name: name.into(),
         reason: "HealthCheckFailed".into(),
         message: message.into(),
+        at: Some(NOW),
     };
     let happening = index.alert(&alert("Deployment", "svc", "bad")).unwrap();
     let Report::PodFailed(body) = &happening.report else { panic!("{happening:?}") };
@@ -290,6 +317,9 @@ fn an_alert_about_one_of_our_objects_is_a_failure_of_its_artifact() {
     );
     assert_eq!(index.alert(&alert("Deployment", "svc", "bad")).unwrap().id, happening.id);
     assert_ne!(index.alert(&alert("Deployment", "svc", "worse")).unwrap().id, happening.id);
+    let again = |seconds| Alert { at: Some(later(seconds)), ..alert("Deployment", "svc", "bad") };
+    assert_eq!(index.alert(&again(600)).unwrap().id, happening.id, "Flux says it every few minutes");
+    assert_ne!(index.alert(&again(3600)).unwrap().id, happening.id, "but it is not swallowed for good");
     for (kind, name) in
         [("Deployment", "other"), ("StatefulSet", "svc"), ("Kustomization", "svc"), ("Node", "svc")]
     {
