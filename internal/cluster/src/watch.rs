@@ -125,8 +125,12 @@ where
     /// `None`: the same watch goes on.
     fn end(&self, error: &watcher::Error) -> Option<End> {
         let (status, reason) = (failure::watch_status(error), failure::watch_sentence(error));
-        if self.is_optional && matches!(status, Some(FORBIDDEN | NOT_FOUND)) {
-            return Some(End::Absent(reason));
+        match status {
+            Some(NOT_FOUND) if self.is_optional => {
+                return Some(End::Absent("this kind is not installed in the cluster".to_owned()));
+            }
+            Some(FORBIDDEN) if self.is_optional => return Some(End::Absent(reason)),
+            _ => {}
         }
         self.cluster.count_restart(&self.resource.kind);
         if status == Some(GONE) {
