@@ -1,8 +1,10 @@
 //! Executes accepted events: many at once, those of one service and environment
 //! one after the other, each until it is done or cannot be done.
 
+mod lanes;
+
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -22,19 +24,22 @@ use release_core::{
 use release_git::{Change, ObjectId, Outcome, WriteError};
 use release_notify::{Failed, Released};
 use release_storage::{File, StorageError};
-use release_telemetry::{TraceContext, metrics::ReleaseLabels, name_span};
-use tokio::{sync::Semaphore, task::JoinSet};
+use release_telemetry::{TraceContext, metrics::ReleaseLabels};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, error, error_span, field::Empty, info, info_span, warn};
+use tracing::{Instrument as _, error, info, info_span, warn};
 use uuid::Uuid;
 
 use crate::{
     Backends, FlowError, auto_release::auto_release, events::event_of, plan::PreparedRelease,
     rollouts::Rollouts, tracker::Tracker,
 };
+use lanes::Lanes;
 
 /// How many events are worked on or wait for an earlier one of their service.
 const MAX_IN_FLIGHT: usize = 1_000;
+/// The same of what daemons tell, besides: however much that is, it holds up no release.
+const MAX_ROLLOUTS: usize = 500;
 const MIN_DELAY: Duration = Duration::from_millis(200);
 const MAX_DELAY: Duration = Duration::from_secs(15);
 /// How often the remote may decline a release again, having taken others since the last time.
@@ -47,11 +52,12 @@ const MAX_IN_MEMORY: u32 = 256 << 10;
 /// Takes events from the broker and executes them until it is told to stop.
 pub struct Dispatcher {
     worker: Worker,
-    in_flight: usize,
-    /// What waits behind an event of the same service and environment.
-    behind: HashMap<String, VecDeque<Message>>,
-    /// Each gives back the ordering key of what it executed.
-    running: JoinSet<String>,
+    /// By service and environment.
+    releases: Lanes,
+    /// By what they are about.
+    rollouts: Lanes,
+    /// What daemons told and has its turn later, with its key. The broker bounds it.
+    waiting: VecDeque<(String, Message)>,
 }
 
 #[derive(Clone)]
@@ -89,7 +95,7 @@ impl Dispatcher {
             reading: Arc::new(Semaphore::new(MAX_READING)),
             in_memory: Arc::new(Semaphore::new(MAX_IN_MEMORY as usize)),
         };
-        Self { worker, in_flight: 0, behind: HashMap::new(), running: JoinSet::new() }
+        Self { worker, releases: Lanes::default(), rollouts: Lanes::default(), waiting: VecDeque::new() }
     }
 
     /// Cancelling it makes [`Dispatcher::run`] return: what is being written is
@@ -105,14 +111,19 @@ impl Dispatcher {
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
-                Some(done) = self.running.join_next() => self.finished(done),
-                message = broker.receive(), if self.in_flight < MAX_IN_FLIGHT => match message {
+                Some(done) = self.releases.next() => self.releases.finished(&self.worker, done),
+                Some(done) = self.rollouts.next() => {
+                    self.rollouts.finished(&self.worker, done);
+                    self.take_waiting();
+                }
+                message = broker.receive(), if self.releases.in_flight() < MAX_IN_FLIGHT => match message {
                     Some(message) => self.take(message),
                     None => break,
                 },
             }
         }
-        while self.running.join_next().await.is_some() {}
+        while self.releases.next().await.is_some() {}
+        while self.rollouts.next().await.is_some() {}
         stop.cancel();
         if let Err(panic) = notifying.await {
             error!("delivering notifications panicked; they go on after a restart: {panic}");
@@ -120,57 +131,29 @@ impl Dispatcher {
     }
 
     fn take(&mut self, message: Message) {
-        self.in_flight += 1;
-        let key = match event_of(&message) {
+        // What cannot be executed has nothing that it would be ordered with.
+        let (key, is_rollout) = match event_of(&message) {
             Ok(event) => {
                 if let Event::Release(release) = &event {
                     self.worker.tracker.accept(release);
                 }
-                event.ordering_key()
+                (event.ordering_key(), matches!(event, Event::Rollout(_)))
             }
-            // Cannot be executed; what it would be ordered with does not matter.
-            Err(_) => message.id.to_string(),
+            Err(_) => (message.id.to_string(), false),
         };
-        match self.behind.get_mut(&key) {
-            Some(behind) => behind.push_back(message),
-            None => {
-                self.behind.insert(key.clone(), VecDeque::new());
-                self.start(key, message);
-            }
+        if is_rollout {
+            self.waiting.push_back((key, message));
+            self.take_waiting();
+        } else {
+            self.releases.take(&self.worker, key, message);
         }
     }
 
-    fn start(&mut self, key: String, message: Message) {
-        let worker = self.worker.clone();
-        let span = error_span!("event", "otel.name" = Empty, requestId = message.correlation_id, event = %message.id);
-        if let Some(trace) = message.trace.as_deref().and_then(TraceContext::from_header) {
-            trace.adopt(&span);
-        }
-        name_span(&span, &message.kind);
-        let work = async move {
-            worker.execute(message).await;
-            key
-        };
-        self.running.spawn(work.instrument(span));
-    }
-
-    fn finished(&mut self, done: Result<String, tokio::task::JoinError>) {
-        self.in_flight = self.in_flight.saturating_sub(1);
-        let key = match done {
-            Ok(key) => key,
-            Err(panic) => {
-                // Its successors stay in the queue: executing them would change their order.
-                error!("executing an event panicked; it is tried again after a restart: {panic}");
-                return;
-            }
-        };
-        if let Some(behind) = self.behind.get_mut(&key) {
-            match behind.pop_front() {
-                Some(next) => self.start(key, next),
-                None => {
-                    self.behind.remove(&key);
-                }
-            }
+    fn take_waiting(&mut self) {
+        while self.rollouts.in_flight() < MAX_ROLLOUTS
+            && let Some((key, message)) = self.waiting.pop_front()
+        {
+            self.rollouts.take(&self.worker, key, message);
         }
     }
 }

@@ -10,6 +10,7 @@ mod desired;
 mod execute;
 mod find;
 mod join;
+mod looks;
 mod manifests;
 mod truth;
 
@@ -33,6 +34,7 @@ use crate::{Backends, Flow, FlowError, release::message};
 use cluster::{Cluster, Clusters};
 use desired::{Index, Service};
 use join::{Live, Release};
+use looks::Looks;
 use truth::Comparison;
 
 /// How many ids of happenings without a release are remembered.
@@ -55,6 +57,7 @@ struct Known {
     comparisons: Mutex<HashMap<Name, Compared>>,
     /// Happenings that belong to no release, so that no note knows them.
     strangers: Mutex<VecDeque<Uuid>>,
+    looks: Looks,
 }
 
 struct Compared {

@@ -7,9 +7,12 @@ use std::{
 };
 
 use futures::{FutureExt as _, future::BoxFuture};
-use release_broker::{BrokerError, Counts, DeadMessage};
+use release_broker::{BrokerError, Counts, DeadMessage, Lease};
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
+use tokio::{
+    sync::mpsc,
+    time::{sleep, timeout},
+};
 
 use super::*;
 
@@ -264,4 +267,60 @@ async fn a_server_that_does_not_execute_leaves_the_last_word_to_the_other_one() 
     assert_eq!(status.state, ReleaseState::Unchanged);
     let newer = accept(&fixture, "master-2").await;
     assert_eq!(fixture.flow.release_status(newer).await.unwrap().unwrap().state, ReleaseState::Queued);
+}
+
+#[tokio::test]
+async fn a_storm_of_reports_holds_up_no_release() {
+    let broker = Shared::new();
+    let fixture = start(&broker).await;
+    // None of them ends.
+    broker.see(|seen| seen.refusals = usize::MAX);
+    for number in 0..1_500 {
+        let body = json!({"podName": format!("pod-{number}"), "namespace": "dev", "errors": [], "authorEmail": "",
+            "environment": "dev", "artifactId": "somebody-elses-1", "squad": "", "alertSquad": ""});
+        broker.deliver(Message {
+            id: Uuid::new_v4(),
+            kind: "rollout.podFailed".into(),
+            correlation_id: String::new(),
+            accepted_at: chrono::Utc::now(),
+            body: serde_json::to_vec(&body).unwrap(),
+            lease: Lease::default(),
+        });
+    }
+    let release = accept(&fixture, "master-1").await;
+    let is_released = async || {
+        let status = fixture.flow.release_status(release).await.unwrap().unwrap();
+        status.state == release_api::v1::ReleaseState::Released
+    };
+    timeout(Duration::from_secs(120), async {
+        while !is_released().await {
+            sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+    .expect("the release waits for the reports");
+}
+
+#[tokio::test]
+async fn a_state_that_waited_for_long_is_dropped() {
+    let broker = Shared::new();
+    let fixture = start(&broker).await;
+    let body = json!({"environment": "dev", "observedAt": chrono::Utc::now(), "isComplete": true, "workloads": []});
+    let told = |minutes| Message {
+        id: Uuid::new_v4(),
+        kind: "rollout.state".into(),
+        correlation_id: String::new(),
+        accepted_at: chrono::Utc::now() - chrono::TimeDelta::minutes(minutes),
+        body: serde_json::to_vec(&body).unwrap(),
+        lease: Lease::default(),
+    };
+    for (minutes, is_kept) in [(10, false), (1, true)] {
+        let message = told(minutes);
+        let id = message.id;
+        broker.deliver(message);
+        broker.until(|seen| seen.acked.contains(&id)).await;
+        fixture.flow.observe_clusters().await.unwrap();
+        let text = fixture.metrics.encode();
+        assert_eq!(text.contains("release_manager_cluster_state_age_seconds{"), is_kept, "{text}");
+    }
 }
