@@ -3,6 +3,7 @@
 
 pub mod artifact;
 pub mod commit_message;
+pub mod dora;
 mod error;
 pub mod event;
 pub mod gate;
