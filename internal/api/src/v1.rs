@@ -197,6 +197,50 @@ pub struct QueuedEvent {
     pub body: serde_json::Value,
 }
 
+/// `GET /api/v1/metrics/dora`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DoraResponse {
+    /// The figures are of releases since then.
+    pub since: DateTime<Utc>,
+    pub until: DateTime<Utc>,
+    /// `since` is later than what was asked for: there are more releases than the server reads for one answer.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_cut: bool,
+    /// Of all services that were asked for together.
+    pub overall: DoraFigures,
+    /// Of each service, in the order of their squads and names.
+    pub services: Vec<ServiceFigures>,
+}
+
+/// The four figures of software delivery. Durations are medians in seconds; `None` where nothing shows them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DoraFigures {
+    pub deployments: usize,
+    pub deployments_per_day: f64,
+    /// From the start of a build until all of it runs, or is released where no daemon tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lead_time_seconds: Option<i64>,
+    /// Deployments that failed or were rolled back.
+    pub failures: usize,
+    /// Their share of the deployments that are no rollbacks: 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change_failure_rate: Option<f64>,
+    /// From a failure until the next deployment there works.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_to_restore_seconds: Option<i64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ServiceFigures {
+    /// Empty where artifacts do not say it.
+    pub squad: String,
+    pub service: String,
+    #[serde(flatten)]
+    pub figures: DoraFigures,
+}
+
 /// `GET /ready`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReadyResponse {

@@ -8,6 +8,7 @@ mod artifacts;
 mod auto_release;
 mod describe;
 mod dispatcher;
+mod dora;
 mod error;
 mod events;
 mod gate;
@@ -31,6 +32,7 @@ use release_telemetry::Metrics;
 use tokio::sync::Semaphore;
 
 pub use dispatcher::Dispatcher;
+pub use dora::Scope;
 pub use error::FlowError;
 pub use outbox::{Outbox, Retries};
 pub use release::{Accepted, ReleaseRequest};

@@ -79,6 +79,11 @@ impl History {
         self.releases.get(&key(environment, service)).cloned()
     }
 
+    /// Environment and service, in lower case, of everything that was ever released; in no order.
+    pub(crate) fn places(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.releases.keys().filter_map(|key| key.split_once('/'))
+    }
+
     pub(crate) fn commit_of(&self, release_id: Uuid) -> Option<ObjectId> {
         self.by_release_id.get(&release_id).copied()
     }
@@ -159,6 +164,7 @@ mod tests {
         assert_eq!(loaded.commit_of(id), Some(commit));
         assert_eq!(loaded.releases("dEv", "sVc").unwrap().len(), 1);
         assert!(loaded.releases("dev", "other").is_none());
+        assert_eq!(loaded.places().collect::<Vec<_>>(), [("dev", "svc")]);
     }
 
     #[test]

@@ -100,6 +100,11 @@ impl Snapshot {
         commits.into_iter().flat_map(|ids| ids.into_iter().rev()).map(|id| self.release_commit(id))
     }
 
+    /// Environment and service, in lower case, of everything that was ever released; in no order.
+    pub fn places(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.inner.history.places()
+    }
+
     /// The commit that a release became; `None` when it is not in this snapshot.
     pub fn find_release(&self, release_id: Uuid) -> Result<Option<ReleaseCommit>, GitError> {
         self.history().commit_of(release_id).map(|id| self.release_commit(id)).transpose()
