@@ -6,6 +6,7 @@ use axum::{
     extract::{FromRequest, FromRequestParts, RawPathParams, Request},
     http::request::Parts,
 };
+use chrono::TimeDelta;
 use futures::StreamExt;
 use release_core::{Intent, Name};
 use serde_json::{Map, Value};
@@ -17,7 +18,9 @@ use super::error::{ApiError, MAX_BODY_BYTES};
 /// The longest text of a field, in bytes.
 pub(super) const MAX_TEXT_BYTES: usize = 1024;
 /// The largest `count`.
-const MAX_COUNT: usize = 1000;
+const MAX_COUNT: u16 = 1000;
+/// The longest look back.
+const MAX_DAYS: u16 = 365;
 /// How many bad fields one message names.
 const MAX_PROBLEMS: usize = 20;
 /// How much of somebody else's text a message repeats, in characters.
@@ -138,12 +141,21 @@ impl Fields {
 
     /// How many of something, from 1 to 1000 and 1 when not given; a text of digits, as queries are.
     pub(super) fn count(&mut self, path: &str) -> Result<usize, Noted> {
+        self.up_to(MAX_COUNT, path, 1).map(usize::from)
+    }
+
+    /// A whole number of days, from 1 to 365 and 30 when not given.
+    pub(super) fn days(&mut self, path: &str) -> Result<TimeDelta, Noted> {
+        self.up_to(MAX_DAYS, path, 30).map(|days| TimeDelta::days(days.into()))
+    }
+
+    fn up_to(&mut self, max: u16, path: &str, default: u16) -> Result<u16, Noted> {
         let text = self.optional_text(path)?;
         if text.is_empty() {
-            return Ok(1);
+            return Ok(default);
         }
-        let count = text.parse().ok().filter(|count| (1..=MAX_COUNT).contains(count));
-        count.ok_or_else(|| self.refuse(path, format_args!("must be a whole number from 1 to {MAX_COUNT}")))
+        let number = text.parse().ok().filter(|number| (1..=max).contains(number));
+        number.ok_or_else(|| self.refuse(path, format_args!("must be a whole number from 1 to {max}")))
     }
 
     pub(super) fn intent(&mut self, path: &str) -> Result<Intent, Noted> {

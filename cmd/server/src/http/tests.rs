@@ -106,6 +106,7 @@ async fn each_audience_has_its_endpoints_and_no_others() {
         (Method::PATCH, "/policies/branch-restriction"),
         (Method::GET, "/api/v1/releases/1"),
         (Method::GET, "/api/v1/status"),
+        (Method::GET, "/api/v1/metrics/dora"),
         (Method::GET, "/api/v1/environments"),
         (Method::GET, "/api/v1/services"),
         (Method::GET, "/api/v1/events"),
@@ -188,6 +189,8 @@ async fn a_good_request_gets_as_far_as_the_backend() {
         (Method::POST, "/artifacts/create", "for-artifact", ARTIFACT),
         (Method::PUT, "/api/v1/uploads/svc/m-1?expires=1&md5=x&signature=x", "", "zip"),
         (Method::GET, &id, "for-hamctl", ""),
+        (Method::GET, "/api/v1/metrics/dora", "for-hamctl", ""),
+        (Method::GET, "/api/v1/metrics/dora?squad=two%20words&environment=dev&days=365", "for-hamctl", ""),
         (Method::GET, "/api/v1/environments", "for-hamctl", ""),
         (Method::GET, "/api/v1/services", "for-hamctl", ""),
         (Method::GET, "/api/v1/events", "for-hamctl", ""),
@@ -256,6 +259,10 @@ async fn bad_input_in_an_address_is_a_400_that_names_the_field() {
         ("/describe/latest-artifact/svc", "branch must be given"),
         ("/describe/latest-artifact/svc?branch=", "branch must be given"),
         ("/describe/release/%FF/dev", "not valid UTF-8"),
+        ("/api/v1/metrics/dora?days=0", "days must be a whole number from 1 to 365"),
+        ("/api/v1/metrics/dora?days=366", "days must be a whole number from 1 to 365"),
+        ("/api/v1/metrics/dora?days=month", "days must be a whole number from 1 to 365"),
+        ("/api/v1/metrics/dora?squad=a%00", "squad must not contain control characters"),
         ("/api/v1/releases/1", "id must be a UUID"),
         ("/api/v1/releases/..%2Fx", "id must be a UUID"),
     ] {
@@ -265,6 +272,10 @@ async fn bad_input_in_an_address_is_a_400_that_names_the_field() {
     }
     let all = get_path("/describe/release/.git/..?count=x&namespace=a%2Fb").await.message();
     for field in ["service", "environment", "count", "namespace"] {
+        assert!(all.contains(&format!("{field} must")), "{all}");
+    }
+    let all = get_path("/api/v1/metrics/dora?service=.git&environment=..&squad=%07&days=x").await.message();
+    for field in ["service", "environment", "squad", "days"] {
         assert!(all.contains(&format!("{field} must")), "{all}");
     }
 }

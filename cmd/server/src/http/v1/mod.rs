@@ -3,6 +3,7 @@
 //! The routes are lists, so that a test can hold `openapi.json` against them.
 
 mod cluster_state;
+mod dora;
 mod events;
 mod names;
 mod openapi;
@@ -23,6 +24,7 @@ pub(super) fn for_hamctl() -> Vec<Route> {
     vec![
         ("/api/v1/releases/{id}", get(releases::status)),
         ("/api/v1/status", get(status::status)),
+        ("/api/v1/metrics/dora", get(dora::figures)),
         ("/api/v1/environments", get(names::environments)),
         ("/api/v1/services", get(names::services)),
         ("/api/v1/events", get(events::list)),
