@@ -9,8 +9,8 @@ use release_terminal::manual::ManualArgs;
 use crate::{
     candidates,
     commands::{
-        completion, describe_artifact, describe_release, login, logout, policy, promote, release, rollback,
-        status, whoami,
+        completion, describe_artifact, describe_release, login, logout, metrics, policy, promote, release,
+        rollback, status, whoami,
     },
 };
 
@@ -56,6 +56,7 @@ pub(crate) enum Command {
     Status(status::StatusArgs),
     #[command(subcommand)]
     Describe(Describe),
+    Metrics(metrics::MetricsArgs),
     #[command(subcommand)]
     Policy(policy::Policy),
     Login(login::LoginArgs),

@@ -1,5 +1,7 @@
 //! Times as people read them.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Local, TimeDelta, TimeZone, Utc};
 
 /// `2021-06-23 08:42:22`, in this machine's time zone.
@@ -11,6 +13,16 @@ pub(crate) fn local(time: DateTime<Utc>) -> String {
 pub(crate) fn local_millis(millis: i64) -> Option<String> {
     let time = Utc.timestamp_millis_opt(millis).single();
     time.filter(|_| millis != 0).map(local)
+}
+
+/// `45s`, `12m 5s`, `3h 10m`, `2days 4h`: to the precision that matters.
+pub(crate) fn duration(seconds: u64) -> String {
+    let precision = match seconds {
+        0..3_600 => 1,
+        3_600..86_400 => 60,
+        _ => 3_600,
+    };
+    humantime::format_duration(Duration::from_secs(seconds / precision * precision)).to_string()
 }
 
 /// `3 hours ago`, `1 day from now`, `now`.
@@ -58,6 +70,15 @@ mod tests {
         ];
         for (seconds, expected) in cases {
             assert_eq!(humanize(now - TimeDelta::seconds(seconds), now), expected);
+        }
+    }
+
+    #[test]
+    fn durations_have_the_precision_that_matters() {
+        for (seconds, expected) in
+            [(0, "0s"), (725, "12m 5s"), (3_600, "1h"), (11_459, "3h 10m"), (187_300, "2days 4h")]
+        {
+            assert_eq!(duration(seconds), expected);
         }
     }
 

@@ -27,6 +27,7 @@ pub use identity::{
     Credentials, DeviceLogin, Identity, MachineLogin, ProviderConfig, ProviderError, ProviderUrlError,
     Session, TokenError, TokenFile, TokenFileError, parse_provider_url,
 };
+pub use v1::DoraQuery;
 
 /// The release server, as a client sees it.
 ///

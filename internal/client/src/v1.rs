@@ -1,13 +1,24 @@
 //! Calls that older servers and those of the field do not have.
 
 use release_api::v1::{
-    EnvironmentStatus, EnvironmentsResponse, EventsResponse, ReleaseStatus, ServicesResponse, StatusResponse,
+    DoraResponse, EnvironmentStatus, EnvironmentsResponse, EventsResponse, ReleaseStatus, ServicesResponse,
+    StatusResponse,
 };
 use reqwest::Method;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use crate::{Client, ClientError, append_unless_empty, call::Call};
+
+/// What [`Client::dora`] asks for. What is empty does not matter.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct DoraQuery<'a> {
+    pub service: &'a str,
+    pub squad: &'a str,
+    pub environment: &'a str,
+    /// 1 to 365, back from now.
+    pub days: u16,
+}
 
 impl Client {
     /// `GET /api/v1/releases/{id}`
@@ -35,6 +46,18 @@ impl Client {
             }
             told => told,
         }
+    }
+
+    /// `GET /api/v1/metrics/dora`
+    pub async fn dora(&self, query: DoraQuery<'_>) -> Result<DoraResponse, ClientError> {
+        let mut url = self.endpoint(&["api", "v1", "metrics", "dora"])?;
+        url.query_pairs_mut().append_pair("days", &query.days.to_string());
+        append_unless_empty(&mut url, "service", query.service);
+        append_unless_empty(&mut url, "squad", query.squad);
+        append_unless_empty(&mut url, "environment", query.environment);
+        self.send(&Call::get(url))
+            .await
+            .map_err(|error| or_unsupported(error, "tell how software is delivered"))
     }
 
     /// `GET /api/v1/environments`

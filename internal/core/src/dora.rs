@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::rollout::record::{self, Record, What};
+use crate::rollout::record::{self, Record};
 
 /// One release that was written to the config repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,12 +37,11 @@ impl Outcome {
         if let Some((record, _)) = record::open_errors(records).next() {
             return Self::Failed(record.at);
         }
-        let is_success = |record: &&Record| matches!(record.what, What::Succeeded { .. });
         // Later ones are of restarts and other scales, not of the release.
         let is_first = |(index, new): &(usize, &Record)| {
-            !records[..*index].iter().filter(is_success).any(|known| known.object == new.object)
+            !records[..*index].iter().any(|known| known.is_success() && known.object == new.object)
         };
-        let successes = records.iter().enumerate().filter(|(_, record)| is_success(record));
+        let successes = records.iter().enumerate().filter(|(_, record)| record.is_success());
         let firsts = successes.filter(is_first).map(|(_, record)| record.at);
         firsts.max().map_or(Self::Unknown, Self::Healthy)
     }
@@ -145,7 +144,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::rollout::WorkloadId;
+    use crate::rollout::{WorkloadId, record::What};
 
     fn at(minute: i64) -> DateTime<Utc> {
         DateTime::UNIX_EPOCH + TimeDelta::minutes(minute)

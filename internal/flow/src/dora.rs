@@ -187,3 +187,6 @@ fn changed_namespaces(
     let after = tree.entries(&directory)?;
     Ok(after.into_iter().filter(move |entry| !before.contains(entry)))
 }
+
+#[cfg(test)]
+mod tests;

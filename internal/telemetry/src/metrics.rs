@@ -28,6 +28,7 @@ pub struct Metrics {
     release_series: Arc<Mutex<HashSet<[String; 5]>>>,
     flow_duration: HistogramVec,
     push_duration: HistogramVec,
+    rollout_duration: HistogramVec,
     request_duration: HistogramVec,
     events_pending: IntGauge,
     events_dead: IntGauge,
@@ -67,6 +68,7 @@ impl Metrics {
             release_series: Arc::default(),
             flow_duration: register(&registry, flow_duration()),
             push_duration: register(&registry, push_duration()),
+            rollout_duration: register(&registry, rollout_duration()),
             request_duration: register(&registry, request_duration()),
             events_pending: gauge(
                 &registry,
@@ -133,6 +135,11 @@ impl Metrics {
     /// From the acceptance of a release to its push; not for releases without a change.
     pub fn observe_push(&self, outcome: &'static str, took: Duration) {
         self.push_duration.with_label_values(&[outcome]).observe(took.as_secs_f64());
+    }
+
+    /// From a release's commit to what a daemon told of it first.
+    pub fn observe_rollout(&self, environment: &str, outcome: &'static str, took: Duration) {
+        self.rollout_duration.with_label_values(&[environment, outcome]).observe(took.as_secs_f64());
     }
 
     /// One HTTP request; `path` is the route's template, never the path that was asked for.
@@ -251,6 +258,17 @@ fn push_duration() -> prometheus::Result<HistogramVec> {
     )
 }
 
+fn rollout_duration() -> prometheus::Result<HistogramVec> {
+    HistogramVec::new(
+        HistogramOpts::new(
+            "release_manager_rollout_duration_seconds",
+            "From the commit of a release to the first success or failure that a daemon tells of it.",
+        )
+        .buckets(vec![5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0]),
+        &["environment", "outcome"],
+    )
+}
+
 fn request_duration() -> prometheus::Result<HistogramVec> {
     HistogramVec::new(
         HistogramOpts::new("request_duration_seconds", "How long an HTTP request takes.")
@@ -321,6 +339,7 @@ mod tests {
         metrics.count_release(labels("svc", "jane@example.com"));
         metrics.observe_flow("release", "ok", Duration::from_millis(60));
         metrics.observe_push("ok", Duration::from_secs(3));
+        metrics.observe_rollout("dev", "healthy", Duration::from_secs(42));
         metrics.observe_request("/describe/artifact/{service}", "GET", 200, Duration::from_millis(2));
         metrics.set_events(3, 1);
         metrics.observe_batch(7);
@@ -341,6 +360,8 @@ mod tests {
             r#"release_manager_flow_duration_seconds_bucket{operation="release",outcome="ok",le="60"} 1"#,
             r#"release_manager_release_push_duration_seconds_bucket{outcome="ok",le="0.25"} 0"#,
             r#"release_manager_release_push_duration_seconds_bucket{outcome="ok",le="120"} 1"#,
+            r#"release_manager_rollout_duration_seconds_bucket{environment="dev",outcome="healthy",le="30"} 0"#,
+            r#"release_manager_rollout_duration_seconds_bucket{environment="dev",outcome="healthy",le="60"} 1"#,
             r#"request_duration_seconds_count{method="GET",path="/describe/artifact/{service}",status_code="200"} 1"#,
             "release_manager_events_pending 3",
             "release_manager_events_dead 1",

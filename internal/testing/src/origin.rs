@@ -48,9 +48,15 @@ impl Origin {
         self.commit_on(BRANCH, message, files)
     }
 
+    /// [`Origin::commit`] at another time, in seconds since 1970.
+    pub fn commit_at(&self, time: i64, message: &str, files: &[(&str, &str)]) -> String {
+        while !commit_in(&self.path(), BRANCH, &time.to_string(), message, files) {}
+        self.head()
+    }
+
     pub fn commit_on(&self, branch: &str, message: &str, files: &[(&str, &str)]) -> String {
         // Fails when somebody else was faster.
-        while !commit_in(&self.path(), branch, message, files) {}
+        while !commit_in(&self.path(), branch, NOW, message, files) {}
         self.head_of(branch)
     }
 
@@ -175,7 +181,10 @@ impl OtherClone {
         let push = ["push", "--quiet", "origin", &branch];
         loop {
             try_git(self.directory.path(), &fetch).expect("the origin is there");
-            assert!(commit_in(self.directory.path(), BRANCH, message, files), "nobody else commits here");
+            assert!(
+                commit_in(self.directory.path(), BRANCH, NOW, message, files),
+                "nobody else commits here"
+            );
             if try_git(self.directory.path(), &push).is_some() {
                 return;
             }
@@ -183,11 +192,14 @@ impl OtherClone {
     }
 }
 
+const NOW: &str = "now";
+
 /// Commits files on top of a repository's branch; `false` when the branch moved meanwhile.
-fn commit_in(repository: &Path, branch: &str, message: &str, files: &[(&str, &str)]) -> bool {
+fn commit_in(repository: &Path, branch: &str, time: &str, message: &str, files: &[(&str, &str)]) -> bool {
+    let (format, time) = if time == NOW { ("now", NOW.to_owned()) } else { ("raw", format!("{time} +0000")) };
     let parent = try_git(repository, &["rev-parse", "--quiet", "--verify", &format!("refs/heads/{branch}")]);
     let mut stream = format!(
-        "commit refs/heads/{branch}\ncommitter Other <other@example.com> now\ndata {}\n{message}\n",
+        "commit refs/heads/{branch}\ncommitter Other <other@example.com> {time}\ndata {}\n{message}\n",
         message.len()
     );
     if let Some(parent) = &parent {
@@ -197,7 +209,7 @@ fn commit_in(repository: &Path, branch: &str, message: &str, files: &[(&str, &st
         let _ = write!(stream, "M 100644 inline {path}\ndata {}\n{contents}\n", contents.len());
     }
     let mut child = Command::new("git")
-        .args(["fast-import", "--quiet", "--date-format=now"])
+        .args(["fast-import", "--quiet", &format!("--date-format={format}")])
         .current_dir(repository)
         .stdin(Stdio::piped())
         .stderr(Stdio::null())

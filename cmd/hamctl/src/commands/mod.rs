@@ -5,6 +5,7 @@ pub(crate) mod describe_artifact;
 pub(crate) mod describe_release;
 pub(crate) mod login;
 pub(crate) mod logout;
+pub(crate) mod metrics;
 pub(crate) mod policy;
 pub(crate) mod promote;
 pub(crate) mod release;
@@ -61,6 +62,7 @@ async fn run(printer: &Printer, cli: Cli) -> Result<Exit, CliError> {
         Command::Status(args) => status::run(&context().await?, args).await,
         Command::Describe(Describe::Release(args)) => describe_release::run(&context().await?, args).await,
         Command::Describe(Describe::Artifact(args)) => describe_artifact::run(&context().await?, args).await,
+        Command::Metrics(args) => metrics::run(printer, &cli.global, args).await,
         Command::Policy(policy) => policy::run(&context().await?, policy).await,
         Command::Login(args) => login::run(printer, args).await,
         Command::Logout(args) => logout::run(printer, args).await,

@@ -4,6 +4,7 @@ mod completion;
 mod errors;
 mod login;
 mod login_trouble;
+mod metrics;
 mod output;
 mod policies;
 mod program;

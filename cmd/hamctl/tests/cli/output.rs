@@ -15,7 +15,7 @@ fn the_version_needs_nothing() {
 #[test]
 fn every_help_has_an_example() {
     let program = Program::new();
-    let commands: [&[&str]; 9] = [
+    let commands: [&[&str]; 10] = [
         &[],
         &["promote"],
         &["release"],
@@ -24,6 +24,7 @@ fn every_help_has_an_example() {
         &["describe"],
         &["describe", "release"],
         &["describe", "artifact"],
+        &["metrics"],
         &["completion"],
     ];
     for command in commands {

@@ -99,7 +99,7 @@ impl Record {
         last_success.is_some_and(|success| self.at - success > SETTLED_AFTER)
     }
 
-    fn is_success(&self) -> bool {
+    pub fn is_success(&self) -> bool {
         matches!(self.what, What::Succeeded { .. })
     }
 

@@ -18,7 +18,7 @@
 
 use std::time::Duration;
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use release_broker::{Lease, Message};
 use release_core::{
     Name,
@@ -44,7 +44,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Found {
     commit: ObjectId,
+    released_at: DateTime<Utc>,
     is_recorded: bool,
+    /// No other success of the release is recorded, or no other error.
+    is_first: bool,
 }
 
 impl Rollouts {
@@ -64,7 +67,7 @@ impl Rollouts {
             Some(found) if found.is_recorded => {}
             Some(found) => {
                 self.backends.outbox.rollout(message.id, report).await;
-                self.write(found.commit, record).await?;
+                self.write(found, record, report.environment()).await?;
             }
             None => {
                 self.backends.outbox.rollout(message.id, report).await;
@@ -119,19 +122,33 @@ impl Rollouts {
                 return Ok(None);
             };
             let note = snapshot.note(release.id)?.unwrap_or_default();
-            let is_recorded = record::parse(&note).iter().any(|known| known.event == record.event);
-            Ok(Some(Found { commit: release.id, is_recorded }))
+            let records = record::parse(&note);
+            Ok(Some(Found {
+                commit: release.id,
+                released_at: DateTime::from_timestamp(release.time, 0).unwrap_or_default(),
+                is_recorded: records.iter().any(|known| known.event == record.event),
+                is_first: records.iter().all(|known| known.is_success() != record.is_success()),
+            }))
         };
         let found = spawn_blocking(look).await;
         found.map_err(|panic| FlowError::Internal(format!("looking for a release: {panic}")))?
     }
 
     /// A remote that takes no notes must not stop people from hearing of it.
-    async fn write(&self, commit: ObjectId, record: Record) -> Result<(), Failure> {
-        let event = record.event;
+    async fn write(&self, found: Found, record: Record, environment: &str) -> Result<(), Failure> {
+        let Found { commit, released_at, is_first, .. } = found;
+        let (event, took) = (record.event, record.at - released_at);
+        let outcome = if record.is_success() { "healthy" } else { "failed" };
         let plan = Box::new(move |note: Option<&str>| record::append(note, &record));
         match self.backends.writer.note(Note { commit, plan }).await {
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                // Later ones are of other workloads and of restarts.
+                if is_first {
+                    let took = took.to_std().unwrap_or_default();
+                    self.backends.metrics.observe_rollout(environment, outcome, took);
+                }
+                Ok(())
+            }
             Err(error @ (WriteError::Declined(_) | WriteError::Refused(_))) => {
                 warn!(%commit, "what became of a release cannot be noted; it is forgotten with the next restart: {error}");
                 self.remember_stranger(event);
