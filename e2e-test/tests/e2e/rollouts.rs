@@ -154,6 +154,43 @@ async fn what_became_of_a_release_survives_a_kill_and_reaches_another_server() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn how_software_is_delivered_is_known_from_releases_and_what_became_of_them() {
+    let origin = Origin::new();
+    let server = Server::start(&origin).await;
+    let desk = Desk::at(&server);
+    for id in ["master-1", "master-2"] {
+        server.push_new("api", id).await;
+    }
+    let nothing = desk.types("hamctl metrics").await.ok();
+    assert_eq!(nothing, "There were no releases in the last 30 days.\n");
+    for (command, (path, body)) in [
+        ("release --artifact master-1", succeeded("master-1")),
+        ("release --artifact master-2", failed("master-2")),
+        ("rollback", succeeded("master-1")),
+    ] {
+        desk.types(&format!("hamctl {command} --service api --env dev --wait")).await.ok();
+        server.hears((path, body), Some(Uuid::new_v4())).await;
+        server.drained().await;
+    }
+    let said = desk.types("hamctl metrics --env dev --days 7 --output json").await.ok();
+    let told: Value = serde_json::from_str(&said).expect("JSON");
+    let of_api = &told["services"][0];
+    assert_eq!((&of_api["service"], &told["services"][1]), (&json!("api"), &Value::Null), "{said}");
+    for figures in [of_api, &told["overall"]] {
+        assert_eq!((&figures["deployments"], &figures["failures"]), (&json!(3), &json!(1)), "{said}");
+        assert_eq!(figures["changeFailureRate"], 0.5, "{said}");
+        assert!(figures["leadTimeSeconds"].is_u64() && figures["timeToRestoreSeconds"].is_u64(), "{said}");
+    }
+    let metrics = server.http.get(server.url("/metrics")).send().await.expect("an answer");
+    let metrics = metrics.text().await.expect("a text");
+    for (outcome, count) in [("healthy", 2), ("failed", 1)] {
+        let name = "release_manager_rollout_duration_seconds_count";
+        let line = format!("{name}{{environment=\"dev\",outcome=\"{outcome}\"}} {count}\n");
+        assert!(metrics.contains(&line), "{line} is not in {metrics}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_daemon_of_the_field_is_understood_and_what_it_may_not_do_is_refused() {
     let origin = Origin::new();
     let server = Server::start(&origin).await;

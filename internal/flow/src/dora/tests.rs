@@ -214,10 +214,11 @@ fn what_cannot_be_read_is_not_known_and_no_error() {
     let response = history.figures(&a_day(), ENOUGH);
     assert_eq!(rows(&response), [("", "api", 1), ("", "gone", 1), ("aura", "api", 1)]);
     assert_eq!((response.overall.failures, response.overall.lead_time_seconds), (1, None));
-    // Notes that somebody broke: a note is a directory.
-    let first = history.origin.git(&["rev-list", "--reverse", "--skip=1", "main"]);
-    let note = format!("{}/x", first.lines().next_back().unwrap());
-    history.origin.commit_on("broken", "no notes", &[(&note, "x")]);
-    history.origin.git(&["update-ref", "refs/notes/rollouts", "broken"]);
+    // Notes that somebody broke: their newest commit is a file.
+    let file = history.origin.git(&["rev-parse", "main:README.md"]);
+    history.origin.git(&["update-ref", "refs/notes/rollouts", &file]);
+    let snapshot = history.snapshot();
+    let release = snapshot.releases("dev", "api").next().unwrap().unwrap();
+    assert!(snapshot.note(release.id).is_err());
     assert_eq!(history.figures(&a_day(), ENOUGH).overall.failures, 0);
 }

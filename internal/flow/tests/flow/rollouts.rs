@@ -1,10 +1,11 @@
 //! What daemons tell, and what is known of releases because of it.
 
-use chrono::Utc;
+use chrono::{TimeDelta, Utc};
 use release_api::v1::{EnvironmentStatus, Rollout, RolloutState, Truth};
 use release_core::rollout::{
     ClusterState, ContainerError, Phase, PodFailed, Report, Succeeded, Workload, WorkloadId,
 };
+use release_flow::Scope;
 
 use super::{notifications::*, *};
 
@@ -339,6 +340,38 @@ async fn the_comparison_follows_the_files_and_is_counted() {
     let status = fixture.in_dev().await;
     assert_eq!(status.workloads[0].difference.as_deref(), Some("it has 3 replicas instead of 1"));
     assert_eq!(counts().await, [0, 1]);
+}
+
+#[tokio::test]
+async fn the_first_success_and_the_first_error_of_a_release_are_timed_once() {
+    let fixture = Fixture::start(Origin::new()).await;
+    fixture.released(&["master-1"]).await;
+    let known = Uuid::new_v4();
+    for id in [known, known, Uuid::new_v4()] {
+        fixture.told(id, failed("master-1")).await;
+    }
+    for _ in 0..2 {
+        fixture.told(Uuid::new_v4(), succeeded("master-1")).await;
+    }
+    fixture.told(Uuid::new_v4(), succeeded("somebody-elses-1")).await;
+    let text = fixture.metrics.encode();
+    for outcome in ["failed", "healthy"] {
+        let labels = format!("{{environment=\"dev\",outcome=\"{outcome}\"}}");
+        let line = format!("release_manager_rollout_duration_seconds_count{labels} 1");
+        assert!(text.lines().any(|found| found == line), "{line}\nis not in\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn what_daemons_tell_is_in_the_figures_of_delivery() {
+    let fixture = Fixture::start(Origin::new()).await;
+    fixture.released(&["master-1", "master-2"]).await;
+    fixture.told(Uuid::new_v4(), failed("master-1")).await;
+    fixture.told(Uuid::new_v4(), succeeded("master-2")).await;
+    let scope = Scope { period: TimeDelta::days(1), ..Scope::default() };
+    let dora = fixture.flow.dora(scope).await.unwrap();
+    assert_eq!((dora.overall.deployments, dora.overall.failures), (2, 1));
+    assert!(dora.overall.time_to_restore_seconds.is_some());
 }
 
 #[tokio::test]
