@@ -1,7 +1,10 @@
 //! How software is delivered: the figures of [`release_core::dora`], of the releases in the
 //! config repository and what daemons told of them.
 
-use std::{collections::BinaryHeap, iter::Peekable};
+use std::{
+    collections::{BinaryHeap, HashMap},
+    iter::Peekable,
+};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use release_api::v1::{DoraFigures, DoraResponse, ServiceFigures};
@@ -10,12 +13,17 @@ use release_core::{
     dora::{Deployment, Figures, Outcome},
     rollout::record,
 };
-use release_git::{Entry, GitError, ReleaseCommit, Snapshot, Tree};
+use release_git::{Entry, GitError, ObjectId, ReleaseCommit, Snapshot, Tree};
 
 use crate::{Flow, FlowError, layout};
 
 /// How many releases are read for one answer.
 const MAX_RELEASES: usize = 20_000;
+/// How many releases are remembered: those of answers with different scopes.
+const MAX_BUILDS: usize = 2 * MAX_RELEASES;
+
+/// What releases brought. It never changes, and takes long to find.
+pub(crate) type Builds = HashMap<ObjectId, Built>;
 
 /// Which releases the figures are of; what is `None` does not matter.
 #[derive(Debug, Clone, Default)]
@@ -39,12 +47,17 @@ impl Flow {
     /// How often, how fast and how well was delivered lately. Of at most 20,000 releases: when there are
     /// more, the newest count and the answer says so.
     pub async fn dora(&self, scope: Scope) -> Result<DoraResponse, FlowError> {
-        self.read(move |snapshot| Ok(figures(snapshot, &scope, Utc::now(), MAX_RELEASES)?)).await
+        // One at a time: whoever comes meanwhile needs much of what is being read.
+        let mut builds = self.builds.clone().lock_owned().await;
+        let read =
+            move |snapshot: &Snapshot| Ok(figures(snapshot, &mut builds, &scope, Utc::now(), MAX_RELEASES)?);
+        self.read(read).await
     }
 }
 
 fn figures(
     snapshot: &Snapshot,
+    builds: &mut Builds,
     scope: &Scope,
     now: DateTime<Utc>,
     max: usize,
@@ -56,7 +69,7 @@ fn figures(
     let mut deployments = Vec::new();
     // Oldest first, as those of the same second have to be.
     for commit in commits.into_iter().rev() {
-        let deployment = deployment(snapshot, commit)?;
+        let deployment = deployment(snapshot, builds, commit)?;
         let is_asked = |squad: &String| deployment.squad.to_lowercase() == squad.to_lowercase();
         if scope.squad.as_ref().is_none_or(is_asked) {
             deployments.push(deployment);
@@ -132,14 +145,18 @@ impl Scope {
     }
 }
 
-fn deployment(snapshot: &Snapshot, commit: ReleaseCommit) -> Result<Deployment, GitError> {
-    let built = built(snapshot, &commit)?;
+fn deployment(
+    snapshot: &Snapshot,
+    builds: &mut Builds,
+    commit: ReleaseCommit,
+) -> Result<Deployment, GitError> {
+    let built = known(snapshot, builds, &commit)?.clone();
     // Notes that cannot be read tell nothing; the server says elsewhere what is wrong with them.
     let note = snapshot.note(commit.id).ok().flatten().unwrap_or_default();
     Ok(Deployment {
-        squad: built.spec.squad,
+        squad: built.squad,
         namespace: built.namespace,
-        built_at: Some(built.spec.ci.start).filter(|at| *at != artifact::zero_time()).map(|at| at.to_utc()),
+        built_at: built.at,
         released_at: released_at(&commit),
         is_rollback: matches!(commit.message.intent, Intent::Rollback { .. }),
         outcome: Outcome::of(&record::parse(&note)),
@@ -148,16 +165,30 @@ fn deployment(snapshot: &Snapshot, commit: ReleaseCommit) -> Result<Deployment, 
     })
 }
 
+fn known<'a>(
+    snapshot: &Snapshot,
+    builds: &'a mut Builds,
+    commit: &ReleaseCommit,
+) -> Result<&'a Built, GitError> {
+    if !builds.contains_key(&commit.id) {
+        if builds.len() >= MAX_BUILDS {
+            builds.clear();
+        }
+        builds.insert(commit.id, built(snapshot, commit)?);
+    }
+    Ok(&builds[&commit.id])
+}
+
 fn released_at(commit: &ReleaseCommit) -> DateTime<Utc> {
     DateTime::from_timestamp(commit.time, 0).unwrap_or_default()
 }
 
-/// What a release brought, and where to.
-#[derive(Default)]
-struct Built {
+/// What a release brought, and where to. Empty where that cannot be read.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Built {
     namespace: String,
-    /// Empty when it cannot be read.
-    spec: Spec,
+    squad: String,
+    at: Option<DateTime<Utc>>,
 }
 
 /// The title of a commit does not say to which namespace: the files do.
@@ -167,7 +198,9 @@ fn built(snapshot: &Snapshot, commit: &ReleaseCommit) -> Result<Built, GitError>
     let file = format!("{service}/{}", artifact::FILE_NAME);
     for namespace in changed_namespaces(snapshot, commit, &tree, environment)? {
         if let Some(json) = tree.inside(&namespace).file(&file)? {
-            return Ok(Built { namespace: namespace.name, spec: Spec::from_json(&json).unwrap_or_default() });
+            let Spec { squad, ci, .. } = Spec::from_json(&json).unwrap_or_default();
+            let at = Some(ci.start).filter(|at| *at != artifact::zero_time()).map(|at| at.to_utc());
+            return Ok(Built { namespace: namespace.name, squad, at });
         }
     }
     Ok(Built::default())

@@ -29,7 +29,7 @@ use release_core::{Event, full_message, policy::GlobalRestrictions};
 use release_git::{ConfigRepository, GitError, Snapshot, Writer};
 use release_storage::Storage;
 use release_telemetry::Metrics;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 
 pub use dispatcher::Dispatcher;
 pub use dora::Scope;
@@ -37,6 +37,7 @@ pub use error::FlowError;
 pub use outbox::{Outbox, Retries};
 pub use release::{Accepted, ReleaseRequest};
 
+use dora::Builds;
 use rollouts::Rollouts;
 use tracker::Tracker;
 
@@ -59,6 +60,7 @@ pub struct Flow {
     backends: Backends,
     tracker: Arc<Tracker>,
     rollouts: Rollouts,
+    builds: Arc<Mutex<Builds>>,
     fetches: Arc<Semaphore>,
 }
 
@@ -79,7 +81,8 @@ impl Flow {
         }
         let rollouts = Rollouts::new(backends.clone());
         let dispatcher = Dispatcher::new(backends.clone(), tracker.clone(), rollouts.clone());
-        Ok((Self { backends, tracker, rollouts, fetches: Arc::new(Semaphore::new(MAX_FETCHES)) }, dispatcher))
+        let fetches = Arc::new(Semaphore::new(MAX_FETCHES));
+        Ok((Self { backends, tracker, rollouts, builds: Arc::default(), fetches }, dispatcher))
     }
 
     /// The branch of the config repository that is read and written.

@@ -85,7 +85,7 @@ impl History {
 
     /// As asked at the beginning of the second day.
     fn figures(&self, scope: &Scope, max: usize) -> DoraResponse {
-        figures(&self.snapshot(), scope, at(1440), max).unwrap()
+        figures(&self.snapshot(), &mut Builds::new(), scope, at(1440), max).unwrap()
     }
 }
 
