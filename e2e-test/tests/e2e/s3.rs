@@ -172,7 +172,8 @@ put('svc', 'master-0500-2', end=at(1302))
 s3.put_object(Bucket=bucket, Key='svc/master-9999-9', Body=b'no zip')
 s3.put_object(Bucket=bucket, Key='svc/master-9999-9/x', Body=b'three parts')";
     let (origin, cloud) = (Origin::new(), Cloud::new().await);
-    let server = cloud.server(&origin).await;
+    // A store in Python on a busy machine takes its time for 1,200 artifacts.
+    let server = cloud.server_with(&origin, &["--timeout=2m"]).await;
     cloud.plain(SCRIPT, &[]).await;
     let ids = async |path: &str| {
         let answer = server.get(path).await;
