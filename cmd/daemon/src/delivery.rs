@@ -93,19 +93,19 @@ impl Delivery {
                 None => return,
                 Some(Ok(())) => break,
                 Some(Err(TellError::Refused(reason))) => {
-                    self.health.well();
+                    self.health.well(happening.id);
                     return self.bury(happening.id, happening.report.kind(), &reason).await;
                 }
                 Some(Err(error)) => {
                     self.metrics.count_failed_attempt();
-                    self.health.away(&error.to_string());
+                    self.health.away(happening.id, &error.to_string());
                     if self.is_stopped_within(&mut pauses).await {
                         return;
                     }
                 }
             }
         }
-        self.health.well();
+        self.health.well(happening.id);
         self.metrics.count_report(happening.report.kind(), "delivered");
         tracing::info!(event = %happening.id, r#type = happening.report.kind(), about = happening.report.ordering_key(), "Told");
         if let Some(observation) = &happening.observation

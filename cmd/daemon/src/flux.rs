@@ -14,6 +14,8 @@ use crate::http::AppState;
 
 /// The longest text that is passed on, in bytes.
 const MAX_TEXT: usize = 8 << 10;
+/// While so many reports wait, no more alerts are taken: whoever reaches the port must not fill the spool.
+pub(crate) const MAX_WAITING: usize = 500;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -61,6 +63,15 @@ pub(crate) async fn alerts(
         return answer(StatusCode::SERVICE_UNAVAILABLE, "this replica does not watch the cluster; try again");
     };
     let Some(happening) = cluster.alert(&alert) else { return done() };
+    match state.spool().counts().await {
+        Ok(counts) if counts.pending >= MAX_WAITING => {
+            return answer(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "too many reports wait for the server; try again",
+            );
+        }
+        _ => {}
+    }
     match state.spool().keep(&happening).await {
         Ok(()) => done(),
         Err(error) => {

@@ -69,9 +69,9 @@ impl AppState {
         &self.0.spool
     }
 
+    /// What keeps this replica from its work.
     async fn problems(&self) -> Vec<String> {
         let mut problems = self.cluster().map(Cluster::problems).unwrap_or_default();
-        problems.extend(self.0.health.problem());
         if let Err(error) = self.0.spool.counts().await {
             problems.push(format!("reports cannot be kept: {}", full_message(&error)));
         }
@@ -90,10 +90,12 @@ pub(crate) fn router(state: AppState) -> Router {
         .with_state(state)
 }
 
-/// `GET /ready`: the daemon can do its work, or why it cannot. A replica that waits for its turn is ready.
+/// `GET /ready`: the daemon can do its work, or why it cannot. A replica that waits for its turn is ready. So is
+/// one whose server is away, which it says: what Flux tells it meanwhile is kept.
 async fn ready(State(state): State<AppState>) -> (StatusCode, Json<ReadyResponse>) {
-    let problems = state.problems().await;
+    let mut problems = state.problems().await;
     let ready = problems.is_empty();
+    problems.extend(state.0.health.problem());
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(ReadyResponse { ready, problems }))
 }

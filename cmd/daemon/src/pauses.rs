@@ -19,8 +19,4 @@ impl Pauses {
     pub(crate) fn next(&mut self) -> Duration {
         self.0.next().unwrap_or(MAX)
     }
-
-    pub(crate) fn reset(&mut self) {
-        *self = Self::new();
-    }
 }

@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
+/// All that waits is in memory, too. While there is no room for more, the watches wait.
+const MAX_BYTES: u64 = 32 << 20;
+
 /// Keeps happenings until they are settled. An id that waits already, or was buried, is kept once.
 pub(crate) struct Spool(Embedded);
 
@@ -22,7 +25,7 @@ struct Saved {
 impl Spool {
     /// Opens what is in `directory`, or begins anew. Blocks while it reads.
     pub(crate) fn open(directory: &Path) -> Result<Self, BrokerError> {
-        Embedded::open(&directory.join("reports.redb")).map(Self)
+        Embedded::open_up_to(&directory.join("reports.redb"), MAX_BYTES).map(Self)
     }
 
     /// On disk when this returns.

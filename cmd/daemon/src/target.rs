@@ -1,5 +1,7 @@
 //! Where reports go.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use release_broker::{Lease, Message, Publisher};
 use release_client::{Client, ClientConfig, ClientError};
@@ -19,6 +21,9 @@ use crate::{
 const MAX_HTTP_BODY: usize = 16 << 20;
 /// A little less than the server takes from a queue.
 const MAX_AMQP_BODY: usize = 7 << 20;
+
+/// A state that waits in a queue for longer is not worth reading: a complete one comes every minute.
+const STATE_LIFETIME: Duration = Duration::from_mins(1);
 
 /// The other side.
 pub(crate) enum Target {
@@ -73,7 +78,10 @@ impl Target {
                     trace: TraceContext::current_header(),
                     lease: Lease::default(),
                 };
-                let result = publisher.publish(&message).await;
+                let result = match report {
+                    Report::State(_) => publisher.publish_for(STATE_LIFETIME, &message).await,
+                    _ => publisher.publish(&message).await,
+                };
                 result.map_err(|error| TellError::Away(full_message(&error)))
             }
         }

@@ -58,8 +58,13 @@ impl Embedded {
     /// ([`BrokerError::Unreadable`]); a single event that cannot be read becomes a
     /// dead letter.
     pub fn open(path: &Path) -> Result<Self, BrokerError> {
+        Self::open_up_to(path, MAX_PENDING_BYTES)
+    }
+
+    /// [`Embedded::open`] with room for so many bytes of pending events.
+    pub fn open_up_to(path: &Path, capacity: u64) -> Result<Self, BrokerError> {
         let path = path.to_owned();
-        Self::start(move || Store::open(&path, MAX_PENDING_BYTES))
+        Self::start(move || Store::open(&path, capacity))
     }
 
     fn start(open: impl Fn() -> Result<Store, BrokerError> + Send + 'static) -> Result<Self, BrokerError> {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 use super::*;
-use crate::world::{World, deployment, until};
+use crate::world::{World, deployment, pod_failed, until};
 
 async fn ask(router: &Router, method: &str, path: &str, body: impl Into<Body>) -> (StatusCode, String) {
     let request = Request::builder()
@@ -61,6 +61,13 @@ async fn an_alert_of_flux_about_one_of_our_objects_is_kept_and_everything_else_i
     }
     let (status, text) = ask(&router, "GET", "/metrics", "").await;
     assert_eq!(status, StatusCode::OK);
+    futures::future::join_all((2..=flux::MAX_WAITING).map(|number| {
+        let spool = Arc::clone(&spool);
+        async move { spool.keep(&pod_failed(number as u128, "a")).await.unwrap() }
+    }))
+    .await;
+    let another = event("error", "svc").replace("bad", "worse");
+    assert_eq!(ask(&router, "POST", alerts, another).await.0, StatusCode::SERVICE_UNAVAILABLE);
     for line in ["daemon_leader 1", "daemon_managed_workloads 1", "daemon_reports_waiting 1"] {
         assert!(text.lines().any(|found| found == line), "{line} is not in {text}");
     }
@@ -72,11 +79,15 @@ async fn ready_says_what_is_wrong_and_ping_does_not_mind() {
     let state = AppState::new(world.spool(), world.health.clone(), world.metrics.clone());
     let router = router(state);
     assert_eq!(ask(&router, "GET", "/ready", "").await.0, StatusCode::OK, "a replica that waits is ready");
-    world.health.away("nobody listens");
+    let event = uuid::Uuid::nil();
+    world.health.away(event, "nobody listens");
     let (status, body) = ask(&router, "GET", "/ready", "").await;
-    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(body, r#"{"ready":false,"problems":["the server cannot be told: nobody listens"]}"#);
+    assert_eq!(status, StatusCode::OK, "Flux can still tell it something");
+    assert_eq!(
+        body,
+        r#"{"ready":true,"problems":["the server cannot be told of event 00000000-0000-0000-0000-000000000000: nobody listens"]}"#
+    );
     assert_eq!(ask(&router, "GET", "/ping", "").await, (StatusCode::OK, "pong".to_owned()));
-    world.health.well();
-    assert_eq!(ask(&router, "GET", "/ready", "").await.0, StatusCode::OK);
+    world.health.well(event);
+    assert_eq!(ask(&router, "GET", "/ready", "").await.1, r#"{"ready":true,"problems":[]}"#);
 }

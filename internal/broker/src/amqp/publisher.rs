@@ -1,6 +1,7 @@
 //! For programs that only tell RabbitMQ something.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use release_core::full_message;
 use tokio::sync::Mutex;
@@ -9,7 +10,7 @@ use tokio::time::timeout;
 use super::AmqpConfig;
 use super::outlet::Outlet;
 use super::session::{SessionError, connect};
-use super::wire;
+use super::wire::{self, Letter};
 use crate::{BrokerError, Message};
 
 /// Publishes to the exchange, and declares nothing: that is the server's business, and the account needs to
@@ -30,8 +31,16 @@ impl Publisher {
     /// Returns when RabbitMQ has stored the message in a queue, or says why not; then it may have it all
     /// the same. [`BrokerError::Unavailable`] after the config's time for publishing at the latest.
     pub async fn publish(&self, message: &Message) -> Result<(), BrokerError> {
+        self.send(wire::letter(&self.config.exchange, message)).await
+    }
+
+    /// The same, but RabbitMQ throws the message away when nobody has taken it for `lifetime`, or it restarts.
+    pub async fn publish_for(&self, lifetime: Duration, message: &Message) -> Result<(), BrokerError> {
+        self.send(wire::passing_letter(&self.config.exchange, message, lifetime)).await
+    }
+
+    async fn send(&self, letter: Letter) -> Result<(), BrokerError> {
         let outlet = self.outlet().await.map_err(|error| unavailable(full_message(&error)))?;
-        let letter = wire::letter(&self.config.exchange, message);
         let reason = match timeout(self.config.publish_timeout, outlet.publish(&letter)).await {
             Ok(Ok(())) => return Ok(()),
             // The connection is as good as before.

@@ -1,6 +1,8 @@
 //! Events as AMQP messages. What the field's implementation shares with us
 //! (exchange, keys, properties, bodies) is exactly as there.
 
+use std::time::Duration;
+
 use chrono::{DateTime, SecondsFormat, Utc};
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
@@ -14,6 +16,7 @@ pub(super) const MAX_BODY_BYTES: usize = 8 << 20;
 /// How much of a body is kept for an operator, in bytes.
 const MAX_DEAD_BODY_BYTES: usize = 1 << 20;
 
+const TRANSIENT: u8 = 1;
 const PERSISTENT: u8 = 2;
 const CONTENT_TYPE: &str = "application/json";
 
@@ -65,6 +68,13 @@ fn trace_header(trace: &str) -> FieldTable {
     let mut headers = FieldTable::default();
     headers.insert(TRACES[0].into(), AMQPValue::LongString(trace.into()));
     headers
+}
+
+/// [`letter`] that is worth nothing after a while, nor after a restart of RabbitMQ.
+pub(super) fn passing_letter(exchange: &str, message: &Message, lifetime: Duration) -> Letter {
+    let letter = letter(exchange, message);
+    let properties = letter.properties.with_delivery_mode(TRANSIENT);
+    Letter { properties: properties.with_expiration(short(&lifetime.as_millis().to_string())), ..letter }
 }
 
 /// With the prefix that consumers bind to.
@@ -213,4 +223,21 @@ pub(super) fn short(text: &str) -> ShortString {
 
 fn cut(text: &str, max_bytes: usize) -> &str {
     &text[..text.floor_char_boundary(max_bytes)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_passes_expires() {
+        let message = message(&BasicProperties::default().with_type("rollout.state".into()), b"{}");
+        let sent = |letter: Letter| {
+            let properties = letter.properties;
+            (*properties.delivery_mode(), properties.expiration().as_ref().map(ToString::to_string))
+        };
+        assert_eq!(sent(letter("x", &message)), (Some(PERSISTENT), None));
+        let passing = passing_letter("x", &message, Duration::from_mins(1));
+        assert_eq!(sent(passing), (Some(TRANSIENT), Some("60000".to_owned())));
+    }
 }
