@@ -242,11 +242,8 @@ impl Index {
             None => Told { here: self.assumed.remove(&id), ..Told::default() },
         };
         let subject = Subject { rules: &self.rules, key: &key, uid: &uid, managed: &managed };
-        let happening = if told.has(&managed) {
-            None
-        } else {
-            subject.ended(W::KIND, object.generation(), &rollout)
-        };
+        let happening =
+            if told.has(&managed) { None } else { subject.ended(W::KIND, object.generation(), &rollout) };
         if happening.is_some() {
             told.here = Some(managed.artifact_id.clone());
         }

@@ -17,6 +17,8 @@ use tracing::{Instrument, field::Empty};
 
 use super::error::Reason;
 
+const CLUSTER_STATE: &str = "/api/v1/cluster-state";
+
 /// For browsers, which have no business here: keep nothing, guess nothing, run nothing, tell nobody.
 const SECURITY_HEADERS: [(HeaderName, HeaderValue); 4] = [
     (CACHE_CONTROL, HeaderValue::from_static("no-store")),
@@ -69,7 +71,7 @@ pub(super) async fn observe(
     let started = Instant::now();
     let answer = async {
         let response = next.run(request).await;
-        log(&method, &response);
+        log(&method, route, &response);
         response
     };
     let mut response = CURRENT.scope(id.clone(), answer.instrument(span)).await;
@@ -107,7 +109,7 @@ fn method_label(method: &Method) -> &'static str {
 }
 
 /// One line for each request. Writes are always told, reads only when they fail by our fault.
-fn log(method: &Method, response: &Response) {
+fn log(method: &Method, route: &str, response: &Response) {
     let status = response.status().as_u16();
     let reason = response.extensions().get().map(|Reason(reason)| reason.as_str());
     match (status, reason) {
@@ -117,6 +119,8 @@ fn log(method: &Method, response: &Response) {
         (429, _) => tracing::debug!(status, reason, "Request limited"),
         _ if method.is_safe() => tracing::debug!(status, reason, "Request answered"),
         (400.., _) => tracing::info!(status, reason, "Request refused"),
+        // Each daemon does it every second.
+        _ if route == CLUSTER_STATE => tracing::debug!(status, "Request done"),
         _ => tracing::info!(status, "Request done"),
     }
 }

@@ -102,9 +102,10 @@ fn a_rollback_is_told_although_its_artifact_was_told_before() {
         let mut metadata = metadata("svc", artifact, "a-1");
         metadata["generation"] = generation.into();
         let mut deployment = deployment_with(metadata, available);
-        deployment.status = object::<Deployment>(json!({"metadata": {}, "status": {"observedGeneration": generation,
+        deployment.status =
+            object::<Deployment>(json!({"metadata": {}, "status": {"observedGeneration": generation,
             "replicas": 1, "updatedReplicas": 1, "availableReplicas": available}}))
-        .status;
+            .status;
         deployment
     };
     let mut index = index();

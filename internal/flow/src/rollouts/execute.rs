@@ -90,7 +90,10 @@ impl Rollouts {
         let Report::State(state) = report else { return Ok(None) };
         if Utc::now() - message.accepted_at > FRESH_FOR {
             // What it says is over. From a daemon that is well, it is a clock that is wrong.
-            warn!(environment = state.environment, "a cluster's state is not kept: it was told at {}", message.accepted_at);
+            warn!(
+                environment = state.environment,
+                "a cluster's state is not kept: it was told at {}", message.accepted_at
+            );
             return Ok(None);
         }
         if let Err(error) = self.hear(state.clone()).await {

@@ -305,7 +305,8 @@ async fn a_storm_of_reports_holds_up_no_release() {
 async fn a_state_that_waited_for_long_is_dropped() {
     let broker = Shared::new();
     let fixture = start(&broker).await;
-    let body = json!({"environment": "dev", "observedAt": chrono::Utc::now(), "isComplete": true, "workloads": []});
+    let body =
+        json!({"environment": "dev", "observedAt": chrono::Utc::now(), "isComplete": true, "workloads": []});
     let told = |minutes| Message {
         id: Uuid::new_v4(),
         kind: "rollout.state".into(),
