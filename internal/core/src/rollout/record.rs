@@ -121,7 +121,7 @@ pub fn owners(name: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(name), |name| name.rsplit_once('-').map(|(owner, _)| owner)).skip(1)
 }
 
-/// A pod has one part more than its StatefulSet or DaemonSet, and two more than its Deployment.
+/// A pod has one part more than its `StatefulSet` or `DaemonSet`, and two more than its Deployment.
 pub fn owners_of_pod(pod: &str) -> impl Iterator<Item = &str> {
     owners(pod).take(2)
 }

@@ -62,8 +62,7 @@ impl Lanes {
 
     fn start(&mut self, worker: &Worker, key: String, message: Message) {
         let worker = worker.clone();
-        let span =
-            error_span!("event", "otel.name" = Empty, requestId = message.correlation_id, event = %message.id);
+        let span = error_span!("event", "otel.name" = Empty, requestId = message.correlation_id, event = %message.id);
         if let Some(trace) = message.trace.as_deref().and_then(TraceContext::from_header) {
             trace.adopt(&span);
         }

@@ -51,7 +51,7 @@ pub(crate) fn rollout(release: Release<'_>, records: &[Record], live: Option<Liv
     let Some(live) = live.filter(|live| live.heard_at >= release.at) else {
         return noted(release, records, None);
     };
-    let current = without_mended_jobs(current(release, records, live));
+    let current = without_mended_jobs(&current(release, records, live));
     if current.is_empty() {
         let fails = record::open_errors(records).next().is_some();
         let counts = |record: &&Record| fails || record.at > live.heard_at;
@@ -154,9 +154,9 @@ fn first_error(
 }
 
 /// Without the failed jobs whose next run was a success.
-fn without_mended_jobs(current: Vec<Workload>) -> Vec<Workload> {
+fn without_mended_jobs(current: &[Workload]) -> Vec<Workload> {
     let is_mended = |workload: &&Workload| {
-        workload.phase == Phase::Failed && went_well_later(&workload.id, workload.since, &current)
+        workload.phase == Phase::Failed && went_well_later(&workload.id, workload.since, current)
     };
     current.iter().filter(|workload| !is_mended(workload)).cloned().collect()
 }
@@ -167,7 +167,7 @@ fn went_well_later(id: &WorkloadId, since: DateTime<Utc>, current: &[Workload]) 
     current.iter().filter(is_next_run).any(|next| next.phase == Phase::Healthy)
 }
 
-/// Whether both are jobs whose names were made from the same one, as a CronJob or `generateName` does.
+/// Whether both are jobs whose names were made from the same one, as a `CronJob` or `generateName` does.
 fn is_other_run(one: &WorkloadId, other: &WorkloadId) -> bool {
     let is_job = |id: &WorkloadId| id.kind == JOB;
     let base = |id: &WorkloadId| {

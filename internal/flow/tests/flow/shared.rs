@@ -284,6 +284,7 @@ async fn a_storm_of_reports_holds_up_no_release() {
             correlation_id: String::new(),
             accepted_at: chrono::Utc::now(),
             body: serde_json::to_vec(&body).unwrap(),
+            trace: None,
             lease: Lease::default(),
         });
     }
@@ -313,6 +314,7 @@ async fn a_state_that_waited_for_long_is_dropped() {
         correlation_id: String::new(),
         accepted_at: chrono::Utc::now() - chrono::TimeDelta::minutes(minutes),
         body: serde_json::to_vec(&body).unwrap(),
+        trace: None,
         lease: Lease::default(),
     };
     for (minutes, is_kept) in [(10, false), (1, true)] {
