@@ -18,7 +18,7 @@ use release_git::{Entry, GitError, ObjectId, ReleaseCommit, Snapshot, Tree};
 use crate::{Flow, FlowError, layout};
 
 /// How many releases are read for one answer.
-const MAX_RELEASES: usize = 20_000;
+const MAX_RELEASES: usize = 10_000;
 /// How many releases are remembered: those of answers with different scopes.
 const MAX_BUILDS: usize = 2 * MAX_RELEASES;
 
@@ -44,7 +44,7 @@ struct Releases {
 }
 
 impl Flow {
-    /// How often, how fast and how well was delivered lately. Of at most 20,000 releases: when there are
+    /// How often, how fast and how well was delivered lately. Of at most 10,000 releases: when there are
     /// more, the newest count and the answer says so.
     pub async fn dora(&self, scope: Scope) -> Result<DoraResponse, FlowError> {
         // One at a time: whoever comes meanwhile needs much of what is being read.

@@ -13,7 +13,7 @@ const MAX_ENVIRONMENTS: usize = 200;
 /// Of one environment. The endpoint takes no state with more.
 const MAX_WORKLOADS: usize = 100_000;
 /// A daemon that has been silent for longer may be away.
-pub(crate) const FRESH_FOR: TimeDelta = TimeDelta::minutes(3);
+const FRESH_FOR: TimeDelta = TimeDelta::minutes(3);
 
 /// The cluster of one environment.
 #[derive(Debug, Clone)]

@@ -34,7 +34,7 @@ use tokio::{task::spawn_blocking, time::timeout};
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use super::{Rollouts, cluster::FRESH_FOR, find};
+use super::{Rollouts, find};
 use crate::{FlowError, dispatcher::Failure};
 
 /// How long the remote is looked at for a release that another server may have made.
@@ -58,7 +58,7 @@ impl Rollouts {
         report: &Report,
     ) -> Result<Option<Message>, Failure> {
         let Some(record) = Record::new(message.id, Utc::now(), report) else {
-            return self.keep_state(message, report).await;
+            return self.keep_state(report).await;
         };
         if self.knows_stranger(message.id) {
             return Ok(None);
@@ -86,16 +86,8 @@ impl Rollouts {
     }
 
     /// One that is refused will not be better the next time, and the next one replaces it anyway.
-    async fn keep_state(&self, message: &Message, report: &Report) -> Result<Option<Message>, Failure> {
+    async fn keep_state(&self, report: &Report) -> Result<Option<Message>, Failure> {
         let Report::State(state) = report else { return Ok(None) };
-        if Utc::now() - message.accepted_at > FRESH_FOR {
-            // What it says is over. From a daemon that is well, it is a clock that is wrong.
-            warn!(
-                environment = state.environment,
-                "a cluster's state is not kept: it was told at {}", message.accepted_at
-            );
-            return Ok(None);
-        }
         if let Err(error) = self.hear(state.clone()).await {
             warn!(environment = state.environment, "a cluster's state is not kept: {error}");
         }

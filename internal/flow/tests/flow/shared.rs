@@ -301,29 +301,3 @@ async fn a_storm_of_reports_holds_up_no_release() {
     .await
     .expect("the release waits for the reports");
 }
-
-#[tokio::test]
-async fn a_state_that_waited_for_long_is_dropped() {
-    let broker = Shared::new();
-    let fixture = start(&broker).await;
-    let body =
-        json!({"environment": "dev", "observedAt": chrono::Utc::now(), "isComplete": true, "workloads": []});
-    let told = |minutes| Message {
-        id: Uuid::new_v4(),
-        kind: "rollout.state".into(),
-        correlation_id: String::new(),
-        accepted_at: chrono::Utc::now() - chrono::TimeDelta::minutes(minutes),
-        body: serde_json::to_vec(&body).unwrap(),
-        trace: None,
-        lease: Lease::default(),
-    };
-    for (minutes, is_kept) in [(10, false), (1, true)] {
-        let message = told(minutes);
-        let id = message.id;
-        broker.deliver(message);
-        broker.until(|seen| seen.acked.contains(&id)).await;
-        fixture.flow.observe_clusters().await.unwrap();
-        let text = fixture.metrics.encode();
-        assert_eq!(text.contains("release_manager_cluster_state_age_seconds{"), is_kept, "{text}");
-    }
-}
