@@ -16,7 +16,7 @@ use crate::{
 
 /// Show how often, how fast and how well is delivered: the four figures of DORA.
 ///
-/// Of all services, unless --service or HAMCTL_SERVICE names one; a `shuttle.yaml` is not looked at.
+/// Of all services, unless `--service` or `HAMCTL_SERVICE` names one; a `shuttle.yaml` is not looked at.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Deployments      Releases, rollbacks among them.

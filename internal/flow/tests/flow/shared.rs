@@ -293,7 +293,7 @@ async fn a_storm_of_reports_holds_up_no_release() {
         let status = fixture.flow.release_status(release).await.unwrap().unwrap();
         status.state == release_api::v1::ReleaseState::Released
     };
-    timeout(Duration::from_secs(120), async {
+    timeout(Duration::from_mins(2), async {
         while !is_released().await {
             sleep(Duration::from_millis(10)).await;
         }
