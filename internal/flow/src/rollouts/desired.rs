@@ -133,7 +133,14 @@ impl Environment {
             id.kind != JOB || service.name.as_str() == id.name || service.workloads.is_some()
         };
         let by_name = names.iter().filter_map(|name| self.service(&id.namespace, name)).filter(is_likely);
-        by_manifest.chain(by_name).chain(self.only_one_with(&id.namespace, artifact_id)).collect()
+        let the_only = self.only_one_with(&id.namespace, artifact_id);
+        by_manifest.chain(by_name).chain(the_only).chain(self.elsewhere(id)).collect()
+    }
+
+    /// What applies a service is often in a namespace of its own. It is told of as if it were a pod.
+    fn elsewhere(&self, id: &WorkloadId) -> impl Iterator<Item = &Arc<Service>> {
+        let may_be = |service: &Service| id.kind == POD && service.namespace.as_str() != id.namespace;
+        self.services().filter(move |service| may_be(service) && service.name.as_str() == id.name)
     }
 
     /// The service in whose name something in the cluster begins: `api` of `api-worker`.

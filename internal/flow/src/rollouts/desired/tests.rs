@@ -75,6 +75,19 @@ fn what_something_may_be_part_of_is_found_the_likeliest_first() {
 }
 
 #[test]
+fn an_alert_about_what_applies_a_service_is_the_services() {
+    let files = Files::new().service("api", "m-1", &[]).service("web", "m-1", &[]);
+    let environment = files.environment();
+    for (kind, name, expected) in [("Pod", "api", Some("api")), ("Pod", "api-1", None), ("Job", "api", None)]
+    {
+        let id = WorkloadId { kind: kind.into(), namespace: "flux-system".into(), name: name.into() };
+        let found =
+            environment.candidates(&id, "m-1").first().map(|service| service.name.as_str().to_owned());
+        assert_eq!(found.as_deref(), expected, "{kind}/{name}");
+    }
+}
+
+#[test]
 fn what_begins_like_a_service_with_the_same_artifact_is_not_taken_for_its_own() {
     let files = Files::new().rendered("api", "m-1").rendered("worker", "m-1").rendered("api-cron", "m-1");
     let environment = files.environment();
