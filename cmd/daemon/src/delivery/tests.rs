@@ -64,12 +64,12 @@ async fn while_the_server_is_away_reports_wait_and_the_order_of_each_object_stay
 }
 
 #[tokio::test]
-async fn an_object_whose_report_the_server_cannot_take_holds_up_no_other() {
+async fn a_release_whose_report_the_server_cannot_take_holds_up_no_other() {
     let world = World::new().await;
     let stuck = Uuid::from_u128(1).to_string();
     world.answer(move |asked| if asked.id == stuck { 500 } else { 200 });
     let spool = world.spool();
-    for happening in [pod_failed(1, "a"), pod_failed(2, "b"), pod_failed(3, "c")] {
+    for happening in [succeeded(1, "a"), succeeded(2, "b"), succeeded(3, "c")] {
         spool.keep(&happening).await.unwrap();
     }
     let stop = CancellationToken::new();
