@@ -38,6 +38,8 @@ use crate::inbox::Inbox;
 use crate::{Broker, BrokerError, Counts, DeadMessage, Lease, Message};
 
 const MIN_DELAY: Duration = Duration::from_millis(100);
+/// It is written to a connection, and nobody answers.
+const ACK_TIMEOUT: Duration = Duration::from_secs(2);
 /// The problem before the first attempt.
 const NOT_YET: &str = "not connected yet";
 /// How long a look at a queue may take; `/ready` waits for one.
@@ -250,8 +252,8 @@ impl Shared {
     async fn ack(&self, id: Uuid) {
         let deliveries = self.deliveries().remove(id);
         for delivery in deliveries {
-            // Only a lost connection fails it; then the event comes again.
-            let _ = delivery.ack(BasicAckOptions::default()).await;
+            // Only a lost connection fails it, or leaves it without an end; then the event comes again.
+            let _ = timeout(ACK_TIMEOUT, delivery.ack(BasicAckOptions::default())).await;
         }
     }
 
